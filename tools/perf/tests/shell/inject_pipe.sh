@@ -1,0 +1,74 @@
+#!/bin/bash
+# perf inject to a live pipe
+# SPDX-License-Identifier: GPL-2.0
+
+dir=$(mktemp -d /tmp/perf.test.inject_pipe.XXXXXX)
+data="${dir}/perf.data"
+err=0
+
+cleanup() {
+	rm -rf "${dir}"
+	trap - EXIT TERM INT
+}
+
+# shellcheck disable=SC2317 # called by the trap
+trap_cleanup() {
+	echo "Unexpected signal or exit"
+	cleanup
+	exit 1
+}
+trap trap_cleanup EXIT TERM INT
+
+# While the recording goes on, what the reader of a pipe has got are whole events.
+test_live_pipe() {
+	perf record -m 1 -e cpu-clock:u -o - perf test -w noploop 4 2> /dev/null |
+		perf inject -o - > "${data}.pipe" 2> /dev/null &
+	pid=$!
+	sleep 2
+	cp "${data}.pipe" "${data}.live"
+	if ! kill -0 "${pid}" 2> /dev/null; then
+		echo "inject to a pipe [Skip, it ended early]"
+		return
+	fi
+	wait "${pid}"
+	live=$(perf script -i "${data}.live" 2> "${dir}/log" | wc -l)
+	all=$(perf script -i "${data}.pipe" 2>> "${dir}/log" | wc -l)
+	if [ "${live}" -eq 0 ] || [ "${live}" -ge "${all}" ] || [ -s "${dir}/log" ]; then
+		echo "inject to a pipe [Failed, ${live} of ${all} samples after half of the time]"
+		cat "${dir}/log"
+		err=1
+		return
+	fi
+	echo "inject to a pipe [Success]"
+}
+
+# An error of writing has a message, wherever it happens.
+test_message() {
+	perf inject -i "${data}" -o "${data}.whole" 2> /dev/null
+	size=$(wc -c < "${data}.whole")
+
+	for ((limit = 1; limit < size / 1024; limit++)); do
+		(trap '' XFSZ; ulimit -f "${limit}";
+		 exec perf inject -i "${data}" -o "${data}.part") 2> "${dir}/log"
+		if ! grep -q "Failed to write" "${dir}/log"; then
+			echo "inject [Failed, no message with ${limit} KiB of ${size} bytes]"
+			cat "${dir}/log"
+			err=1
+			return
+		fi
+	done
+	echo "inject with a message for write errors [Success]"
+}
+
+if ! perf record -e cpu-clock:u -F 100 -o "${data}" perf test -w noploop 1 \
+		> /dev/null 2> "${dir}/log"; then
+	echo "Skip: cannot record: $(cat "${dir}/log")"
+	cleanup
+	exit 2
+fi
+
+test_live_pipe
+test_message
+
+cleanup
+exit ${err}

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Rewriting of records other than samples, see aslr-record.h.
+ */
+#include "aslr-record.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+#include <linux/kernel.h>
+#include <linux/sizes.h>
+#include <linux/string.h>
+#include "aslr-spaces.h"
+#include "event.h"
+
+/* Longer than any module: who recorded the last one didn't know where it ends. */
+#define MODULE_MAX	SZ_64M
+
+/* File offsets beyond that aren't believed if they look like an address. */
+#define FILE_OFFSET_MAX	(1ULL << 32)
+
+/* As perf's readers tell the kernel's text from modules. */
+static bool is_kernel_text(const char *filename)
+{
+	return strstarts(filename, "[kernel.kallsyms") ||
+	       strstarts(filename, "[guest.kernel.kallsyms");
+}
+
+/*
+ * What pgoff of a process' mapping is an address of: NULL if it is an offset in
+ * a file.  Memory without a file has its own address there.
+ */
+static struct aslr_space *pgoff_space(struct aslr_view *view, s32 machine,
+				      struct aslr_space *process, const char *filename, u64 pgoff)
+{
+	if (!strcmp(filename, "/dev/mem"))
+		return aslr_spaces__phys(view->spaces, machine);
+	if (filename[0] != '/' || strstarts(filename, "//anon"))
+		return process;
+	return pgoff < FILE_OFFSET_MAX || !aslr_space__contains(process, pgoff) ? NULL : process;
+}
+
+/* Where @len bytes from @start end, at the latest at the top. @len isn't 0. */
+static u64 last_of(u64 start, u64 len)
+{
+	return len - 1 <= -1ULL - start ? start + (len - 1) : -1ULL;
+}
+
+/* What a record says of a mapping. */
+struct mapping {
+	s32		pid;
+	const char	*filename;
+	u64		start;
+	u64		len;
+	u64		pgoff;
+};
+
+static int rewrite_kernel_mapping(struct aslr_view *view, s32 machine, struct mapping *mapping)
+{
+	struct aslr_space *space = aslr_spaces__kernel(view->spaces, machine);
+	struct aslr_text text;
+	int err;
+
+	if (!space)
+		return -ENOMEM;
+
+	if (is_kernel_text(mapping->filename)) {
+		err = aslr_spaces__add_text(view->spaces, machine, mapping->start, mapping->len,
+					    mapping->pgoff, &text);
+		mapping->start = text.start;
+		mapping->len = text.len;
+	} else {
+		u64 start = mapping->start;
+
+		mapping->len = min_t(u64, mapping->len, MODULE_MAX);
+		err = mapping->len ? aslr_space__add(space, start, last_of(start, mapping->len),
+						     &mapping->start) :
+				     aslr_space__translate(space, start, &mapping->start);
+	}
+	return err ?: aslr_space__translate(space, mapping->pgoff, &mapping->pgoff);
+}
+
+static int rewrite_user_mapping(struct aslr_view *view, s32 machine, struct mapping *mapping)
+{
+	struct aslr_space *space = aslr_spaces__new_process(view->spaces, machine, mapping->pid);
+	u64 start = mapping->start;
+	int err;
+
+	if (!space)
+		return -ENOMEM;
+
+	err = mapping->len ? aslr_space__add(space, start, last_of(start, mapping->len),
+					     &mapping->start) :
+			     aslr_space__translate(space, start, &mapping->start);
+	if (err)
+		return err;
+	space = pgoff_space(view, machine, space, mapping->filename, mapping->pgoff);
+	return space ? aslr_space__translate(space, mapping->pgoff, &mapping->pgoff) : 0;
+}
+
+static int rewrite_mapping(struct aslr_view *view, u16 misc, struct mapping *mapping)
+{
+	int err;
+
+	switch (misc & PERF_RECORD_MISC_CPUMODE_MASK) {
+	case PERF_RECORD_MISC_KERNEL:
+		err = rewrite_kernel_mapping(view, view->machine, mapping);
+		break;
+	case PERF_RECORD_MISC_GUEST_KERNEL:
+		err = rewrite_kernel_mapping(view, view->guest, mapping);
+		break;
+	case PERF_RECORD_MISC_GUEST_USER:
+		err = rewrite_user_mapping(view, view->guest, mapping);
+		break;
+	default:
+		err = rewrite_user_mapping(view, view->machine, mapping);
+	}
+	return err == -ENOSPC ? 1 : err;
+}
+
+#define REWRITE_MAPPING(_view, _record) ({					\
+	struct mapping mapping = {						\
+		.pid		= (_record)->pid,				\
+		.filename	= (_record)->filename,				\
+		.start		= (_record)->start,				\
+		.len		= (_record)->len,				\
+		.pgoff		= (_record)->pgoff,				\
+	};									\
+	int __err = rewrite_mapping(_view, (_record)->header.misc, &mapping);	\
+										\
+	(_record)->start = mapping.start;					\
+	(_record)->len = mapping.len;						\
+	(_record)->pgoff = mapping.pgoff;					\
+	__err;									\
+})
+
+static int rewrite_mmap(struct aslr_view *view, union perf_event *event)
+{
+	return REWRITE_MAPPING(view, &event->mmap);
+}
+
+static int rewrite_mmap2(struct aslr_view *view, union perf_event *event)
+{
+	return REWRITE_MAPPING(view, &event->mmap2);
+}
+
+static int rewrite_ksymbol(struct aslr_view *view, union perf_event *event)
+{
+	struct perf_record_ksymbol *ksymbol = &event->ksymbol;
+	struct aslr_space *space = aslr_spaces__kernel(view->spaces, view->machine);
+	u64 addr = ksymbol->addr, image;
+	int err;
+
+	if (!space)
+		return -ENOMEM;
+
+	if (ksymbol->flags & PERF_RECORD_KSYMBOL_FLAGS_UNREGISTER)
+		err = aslr_space__translate(space, addr, &image) ?:
+		      aslr_space__remove_symbol(space, addr, ksymbol->len);
+	else
+		err = aslr_space__add_symbol(space, addr, ksymbol->len, &image);
+	ksymbol->addr = image;
+	return err == -ENOSPC ? 1 : err;
+}
+
+static int learn_comm(struct aslr_view *view, union perf_event *event)
+{
+	s32 pid = event->comm.pid;
+
+	return aslr_spaces__new_process(view->spaces, view->machine, pid) ? 0 : -ENOMEM;
+}
+
+static int learn_fork(struct aslr_view *view, union perf_event *event)
+{
+	const struct perf_record_fork *fork = &event->fork;
+
+	return aslr_spaces__fork(view->spaces, view->machine, fork->ppid, fork->pid, fork->tid,
+				 !(fork->header.misc & PERF_RECORD_MISC_FORK_EXEC));
+}
+
+static int learn_exit(struct aslr_view *view, union perf_event *event)
+{
+	aslr_spaces__exit(view->spaces, view->machine, event->fork.pid, event->fork.tid);
+	return 0;
+}
+
+#define ROW(_type, _action, _min_size, _why)					\
+	[PERF_RECORD_##_type] = {						\
+		.name = #_type, .action = ASLR_##_action, .why = _why,		\
+		.min_size = _min_size,						\
+	}
+
+#define ROW_FN(_type, _action, _min_size, _text, _rewrite, _why)		\
+	[PERF_RECORD_##_type] = {						\
+		.name = #_type, .action = ASLR_##_action, .why = _why,		\
+		.min_size = _min_size, .text = _text, .rewrite = _rewrite,	\
+	}
+
+#define SIZE(_member)		sizeof(((union perf_event *)0)->_member)
+#define TEXT(_member, _text)	offsetof(union perf_event, _member._text)
+#define HEADER			sizeof(struct perf_event_header)
+
+static const struct aslr_record aslr_records[PERF_RECORD_HEADER_MAX] = {
+	/* include/uapi/linux/perf_event.h */
+	ROW_FN(MMAP, REWRITE, TEXT(mmap, filename) + 1, TEXT(mmap, filename), rewrite_mmap,
+	       "start, and pgoff where it isn't an offset in a file"),
+	ROW(LOST, KEEP, SIZE(lost), "count"),
+	ROW_FN(COMM, KEEP, TEXT(comm, comm) + 1, TEXT(comm, comm), learn_comm,
+	       "name of a task"),
+	ROW_FN(EXIT, KEEP, SIZE(fork), 0, learn_exit, "process and thread numbers"),
+	ROW(THROTTLE, KEEP, SIZE(throttle), "numbers of the event"),
+	ROW(UNTHROTTLE, KEEP, SIZE(throttle), "numbers of the event"),
+	ROW_FN(FORK, KEEP, SIZE(fork), 0, learn_fork, "process and thread numbers"),
+	ROW(READ, KEEP, HEADER + sizeof(u64), "counts, times and numbers of events"),
+	ROW(SAMPLE, REWRITE, HEADER, "see the fields of samples"),
+	ROW_FN(MMAP2, REWRITE, TEXT(mmap2, filename) + 1, TEXT(mmap2, filename), rewrite_mmap2,
+	       "start, and pgoff where it isn't an offset in a file"),
+	ROW(AUX, DROP, 0, "goes with the trace data that it tells of"),
+	ROW(ITRACE_START, KEEP, SIZE(itrace_start), "process and thread numbers"),
+	ROW(LOST_SAMPLES, KEEP, SIZE(lost_samples), "count"),
+	ROW(SWITCH, KEEP, HEADER, "times only"),
+	ROW(SWITCH_CPU_WIDE, KEEP, SIZE(context_switch), "process and thread numbers"),
+	ROW(NAMESPACES, KEEP, TEXT(namespaces, link_info),
+	    "process and thread numbers, device and inode numbers"),
+	ROW_FN(KSYMBOL, REWRITE, TEXT(ksymbol, name) + 1, TEXT(ksymbol, name), rewrite_ksymbol,
+	       "addr"),
+	ROW(BPF_EVENT, KEEP, SIZE(bpf), "number and tag of a program"),
+	ROW_FN(CGROUP, KEEP, TEXT(cgroup, path) + 1, TEXT(cgroup, path), NULL,
+	       "number and path"),
+	ROW(TEXT_POKE, DROP, 0, "kernel code, with addresses in it"),
+	ROW(AUX_OUTPUT_HW_ID, KEEP, SIZE(aux_output_hw_id), "number of the event"),
+
+	/* tools/lib/perf/include/perf/event.h */
+	ROW(HEADER_ATTR, REWRITE, HEADER + PERF_ATTR_SIZE_VER0, "see the attributes"),
+	ROW(HEADER_EVENT_TYPE, DROP, 0, "an event's name, from long ago"),
+	ROW(HEADER_TRACING_DATA, DROP, 0, "formats of tracepoints"),
+	ROW_FN(HEADER_BUILD_ID, KEEP, TEXT(build_id, filename) + 1, 0, NULL,
+	       "build-id and file name"),
+	ROW(FINISHED_ROUND, KEEP, HEADER, "nothing in it"),
+	ROW(ID_INDEX, KEEP, HEADER + sizeof(u64), "numbers of events, CPUs and threads"),
+	ROW(AUXTRACE_INFO, DROP, 0, "goes with the trace data that it describes"),
+	ROW(AUXTRACE, DROP, 0, "trace data holds addresses"),
+	ROW(AUXTRACE_ERROR, DROP, 0, "goes with the trace data that it tells of"),
+	ROW(THREAD_MAP, KEEP, HEADER + sizeof(u64), "thread numbers and names of tasks"),
+	ROW(CPU_MAP, KEEP, HEADER + sizeof(u32), "CPU numbers"),
+	ROW(STAT_CONFIG, KEEP, HEADER + sizeof(u64), "how perf stat was set up"),
+	ROW(STAT, KEEP, SIZE(stat), "counts and times"),
+	ROW(STAT_ROUND, KEEP, SIZE(stat_round), "times"),
+	ROW(EVENT_UPDATE, KEEP, HEADER + 2 * sizeof(u64), "unit, scale, name and CPUs of an event"),
+	ROW(TIME_CONV, KEEP, HEADER + 3 * sizeof(u64), "clock parameters"),
+	ROW(HEADER_FEATURE, REWRITE, HEADER + sizeof(u64), "see the header features"),
+	ROW(COMPRESSED, REWRITE, HEADER, "its records are written uncompressed"),
+	ROW(FINISHED_INIT, KEEP, HEADER, "nothing in it"),
+};
+
+const struct aslr_record *aslr_record__find(unsigned int type)
+{
+	static const struct aslr_record unknown = { .action = ASLR_DROP };
+
+	return type < ARRAY_SIZE(aslr_records) ? &aslr_records[type] : &unknown;
+}
+
+/*
+ * The text has to end in the record; what is behind its end is not its
+ * recorder's to tell.
+ */
+static int clear_padding(union perf_event *event, size_t text, size_t id_size)
+{
+	char *start = (char *)event + text, *end;
+	size_t size = event->header.size;
+
+	if (size < id_size || size - id_size <= text)
+		return -EINVAL;
+	end = memchr(start, '\0', size - id_size - text);
+	if (!end)
+		return -EINVAL;
+	memset(end, 0, (char *)event + size - id_size - end);
+	return 0;
+}
+
+int aslr_record__rewrite(struct aslr_view *view, union perf_event *event, size_t id_size)
+{
+	const struct aslr_record *record = aslr_record__find(event->header.type);
+	int err;
+
+	BUILD_BUG_ON(PERF_RECORD_MAX != PERF_RECORD_AUX_OUTPUT_HW_ID + 1);
+	BUILD_BUG_ON(PERF_RECORD_HEADER_MAX != PERF_RECORD_FINISHED_INIT + 1);
+
+	if (event->header.size < record->min_size)
+		return -EINVAL;
+	if (record->text) {
+		err = clear_padding(event, record->text, id_size);
+		if (err)
+			return err;
+	}
+	return record->rewrite ? record->rewrite(view, event) : 0;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef __PERF_ASLR_RECORD_H
+#define __PERF_ASLR_RECORD_H
+
+#include <stddef.h>
+#include <linux/types.h>
+#include "aslr-policy.h"
+
+struct aslr_view;
+union perf_event;
+
+/*
+ * What happens to the records of a profile, and the rewriting of those that say
+ * what is mapped where.  Samples have their own, see aslr-sample.h.
+ */
+struct aslr_record {
+	const char	*name;
+	enum aslr_action action;
+	/* Why it is safe, or what is lost with it, in words for the documentation. */
+	const char	*why;
+	/* The size of the smallest such record. */
+	size_t		min_size;
+	/* The text that ends with a NUL, and maybe padding, at the record's end; 0: none. */
+	size_t		text;
+	/* Rewrite a copy of the record; NULL: there is nothing to do. */
+	int		(*rewrite)(struct aslr_view *view, union perf_event *event);
+};
+
+/*
+ * The row of a record type, PERF_RECORD_*.  A type that isn't known has a row
+ * without a name, which says to drop it.
+ */
+const struct aslr_record *aslr_record__find(unsigned int type);
+
+/*
+ * Make of @event, a copy of a record that isn't dropped, what the row for its
+ * type says, and learn from it who lives in which address space.  @id_size is
+ * the size in bytes of what follows the text, see perf_event_attr::sample_id_all.
+ *
+ * Returns 0, 1 if the record must be dropped after all: it maps more than fits;
+ * -EINVAL if it is too short for what it holds, or -ENOMEM.
+ */
+int aslr_record__rewrite(struct aslr_view *view, union perf_event *event, size_t id_size);
+
+#endif /* __PERF_ASLR_RECORD_H */

@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Rewriting of samples, see aslr-sample.h.
+ */
+#include "aslr-sample.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+#include <linux/bitops.h>
+#include <linux/build_bug.h>
+#include <linux/kernel.h>
+#include <linux/string.h>
+#include "aslr-spaces.h"
+#include "branch.h"
+#include "event.h"
+
+/* One sample on its way. */
+struct aslr_rewrite {
+	const struct aslr_format	*format;
+	struct aslr_view		*view;
+	struct aslr_sample_stats	*stats;
+	/* What is left to read, and where to write. */
+	const u64			*in;
+	const u64			*end;
+	u64				*out;
+	/* The field that is being rewritten. */
+	unsigned int			field;
+};
+
+static bool has(const struct aslr_rewrite *rw, u64 nr)
+{
+	return nr <= (u64)(rw->end - rw->in);
+}
+
+static int keep(struct aslr_rewrite *rw, u64 nr)
+{
+	if (!has(rw, nr))
+		return -EINVAL;
+	memcpy(rw->out, rw->in, nr * sizeof(u64));
+	rw->in += nr;
+	rw->out += nr;
+	return 0;
+}
+
+static int keep_one(struct aslr_rewrite *rw)
+{
+	return keep(rw, 1);
+}
+
+static int translate(struct aslr_rewrite *rw, struct aslr_space *space)
+{
+	int err;
+
+	if (!space)
+		return -ENOMEM;
+	err = aslr_space__translate(space, *rw->in, rw->out);
+	rw->stats->nr_addrs += *rw->in++ != *rw->out++;
+	return err;
+}
+
+/* Write 0 for a field that begins with its size or ABI, and go on after it. */
+static int blank(struct aslr_rewrite *rw, u64 nr)
+{
+	if (!has(rw, nr))
+		return -EINVAL;
+	rw->stats->nr_blanked[rw->field] += *rw->in != 0;
+	rw->in += nr;
+	*rw->out++ = 0;
+	return 0;
+}
+
+static struct aslr_space *mode_space(struct aslr_rewrite *rw, u8 mode, u64 addr)
+{
+	if (mode == PERF_RECORD_MISC_CPUMODE_UNKNOWN)
+		return aslr_view__space_of(rw->view, addr);
+	return aslr_view__space(rw->view, mode);
+}
+
+static int rewrite_ip(struct aslr_rewrite *rw)
+{
+	if (!has(rw, 1))
+		return -EINVAL;
+	return translate(rw, mode_space(rw, rw->view->cpumode, *rw->in));
+}
+
+static int rewrite_addr(struct aslr_rewrite *rw)
+{
+	if (!has(rw, 1))
+		return -EINVAL;
+	return translate(rw, aslr_view__space_of(rw->view, *rw->in));
+}
+
+static int rewrite_phys_addr(struct aslr_rewrite *rw)
+{
+	if (!has(rw, 1))
+		return -EINVAL;
+	return translate(rw, aslr_spaces__phys(rw->view->spaces, rw->view->machine));
+}
+
+static int keep_read(struct aslr_rewrite *rw)
+{
+	u64 format = rw->format->read_format;
+	u64 times = !!(format & PERF_FORMAT_TOTAL_TIME_ENABLED) +
+		    !!(format & PERF_FORMAT_TOTAL_TIME_RUNNING);
+	u64 per_value = 1 + !!(format & PERF_FORMAT_ID) + !!(format & PERF_FORMAT_LOST);
+
+	if (!(format & PERF_FORMAT_GROUP))
+		return keep(rw, times + per_value);
+	/* The number of values is the first. */
+	if (!has(rw, 1) || *rw->in > (u64)(rw->end - rw->in))
+		return -EINVAL;
+	return keep(rw, 1 + times + *rw->in * per_value);
+}
+
+static u8 context_mode(u64 context)
+{
+	switch (context) {
+	case PERF_CONTEXT_HV:
+		return PERF_RECORD_MISC_HYPERVISOR;
+	case PERF_CONTEXT_KERNEL:
+		return PERF_RECORD_MISC_KERNEL;
+	case PERF_CONTEXT_USER:
+		return PERF_RECORD_MISC_USER;
+	case PERF_CONTEXT_GUEST_KERNEL:
+		return PERF_RECORD_MISC_GUEST_KERNEL;
+	case PERF_CONTEXT_GUEST_USER:
+		return PERF_RECORD_MISC_GUEST_USER;
+	default:
+		return PERF_RECORD_MISC_CPUMODE_UNKNOWN;
+	}
+}
+
+static int rewrite_callchain(struct aslr_rewrite *rw)
+{
+	struct aslr_space *space = NULL;
+	u8 mode = PERF_RECORD_MISC_CPUMODE_UNKNOWN;
+	u64 nr;
+	int err;
+
+	if (!has(rw, 1) || *rw->in > (u64)(rw->end - rw->in - 1))
+		return -EINVAL;
+
+	nr = *rw->in;
+	*rw->out++ = *rw->in++;
+	while (nr--) {
+		if (*rw->in >= PERF_CONTEXT_MAX) {
+			mode = context_mode(*rw->in);
+			space = NULL;
+			*rw->out++ = *rw->in++;
+			continue;
+		}
+		if (!space || mode == PERF_RECORD_MISC_CPUMODE_UNKNOWN)
+			space = mode_space(rw, mode, *rw->in);
+		err = translate(rw, space);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/*
+ * A size in bytes and as many bytes, which together end on a u64.  Without a
+ * format nothing in it can be told from an address: zeros of the same size.
+ */
+static int blank_raw(struct aslr_rewrite *rw)
+{
+	u32 size;
+	u64 nr;
+
+	if (!has(rw, 1))
+		return -EINVAL;
+	memcpy(&size, rw->in, sizeof(size));
+	if ((sizeof(size) + size) % sizeof(u64))
+		return -EINVAL;
+	nr = (sizeof(size) + size) / sizeof(u64);
+	if (!nr || !has(rw, nr))
+		return -EINVAL;
+	rw->stats->nr_blanked[rw->field]++;
+	memset(rw->out, 0, nr * sizeof(u64));
+	memcpy(rw->out, &size, sizeof(size));
+	rw->in += nr;
+	rw->out += nr;
+	return 0;
+}
+
+static int rewrite_branch_stack(struct aslr_rewrite *rw)
+{
+	bool hw_idx = rw->format->branch_sample_type & PERF_SAMPLE_BRANCH_HW_INDEX;
+	bool counters = rw->format->branch_sample_type & PERF_SAMPLE_BRANCH_COUNTERS;
+	u64 nr, left;
+	int err;
+
+	if (!has(rw, 1 + hw_idx))
+		return -EINVAL;
+	nr = *rw->in;
+	keep(rw, 1 + hw_idx);
+	left = rw->end - rw->in;
+	if (nr > left || nr * (sizeof(struct branch_entry) / sizeof(u64) + counters) > left)
+		return -EINVAL;
+
+	for (u64 i = 0; i < nr; i++) {
+		/* Each end of a branch may be of the kernel or of the process. */
+		err = rewrite_addr(rw) ?: rewrite_addr(rw) ?: keep_one(rw);
+		if (err)
+			return err;
+	}
+	return counters ? keep(rw, nr) : 0;
+}
+
+/* An ABI, 0 for none, and as many registers as the mask has bits. */
+static int blank_regs(struct aslr_rewrite *rw, u64 mask)
+{
+	if (!has(rw, 1))
+		return -EINVAL;
+	return blank(rw, *rw->in ? 1 + hweight64(mask) : 1);
+}
+
+static int blank_regs_user(struct aslr_rewrite *rw)
+{
+	return blank_regs(rw, rw->format->regs_user);
+}
+
+static int blank_regs_intr(struct aslr_rewrite *rw)
+{
+	return blank_regs(rw, rw->format->regs_intr);
+}
+
+/* The u64 words of a field that begins with its size in bytes, 0 if that is no size. */
+static u64 sized_words(const struct aslr_rewrite *rw, bool dyn_size)
+{
+	u64 size;
+
+	if (!has(rw, 1))
+		return 0;
+	size = *rw->in;
+	if (size % sizeof(u64) || size / sizeof(u64) > (u64)(rw->end - rw->in))
+		return 0;
+	return 1 + size / sizeof(u64) + (size && dyn_size);
+}
+
+/* A size, so many bytes, and how many of them are used, which isn't there if size is 0. */
+static int blank_stack_user(struct aslr_rewrite *rw)
+{
+	u64 nr = sized_words(rw, /*dyn_size=*/true);
+
+	return nr ? blank(rw, nr) : -EINVAL;
+}
+
+static int blank_aux(struct aslr_rewrite *rw)
+{
+	u64 nr = sized_words(rw, /*dyn_size=*/false);
+
+	return nr ? blank(rw, nr) : -EINVAL;
+}
+
+#define FIELD(_name, _action, _rewrite, _why) {	\
+	.bit		= PERF_SAMPLE_##_name,	\
+	.name		= #_name,		\
+	.action		= ASLR_##_action,	\
+	.rewrite	= _rewrite,		\
+	.why		= _why,			\
+}
+
+const struct aslr_field aslr_fields[ASLR_NR_FIELDS] = {
+	FIELD(IDENTIFIER, KEEP, keep_one, "number of the event"),
+	FIELD(IP, REWRITE, rewrite_ip, "in the address space that the CPU was in"),
+	FIELD(TID, KEEP, keep_one, "process and thread number"),
+	FIELD(TIME, KEEP, keep_one, "timestamp"),
+	FIELD(ADDR, REWRITE, rewrite_addr, "in the kernel's or the process' address space"),
+	FIELD(ID, KEEP, keep_one, "number of the event"),
+	FIELD(STREAM_ID, KEEP, keep_one, "number of the event"),
+	FIELD(CPU, KEEP, keep_one, "CPU number"),
+	FIELD(PERIOD, KEEP, keep_one, "count"),
+	FIELD(READ, KEEP, keep_read, "counts, times and numbers of events"),
+	FIELD(CALLCHAIN, REWRITE, rewrite_callchain,
+	      "each entry in the address space of its context marker"),
+	FIELD(RAW, BLANK, blank_raw, "zeros of the same size: the format is not known"),
+	FIELD(BRANCH_STACK, REWRITE, rewrite_branch_stack,
+	      "each end of a branch in its own address space; flags and counters stay"),
+	FIELD(REGS_USER, BLANK, blank_regs_user, "registers hold addresses: ABI none"),
+	FIELD(STACK_USER, BLANK, blank_stack_user, "a stack holds addresses: size 0"),
+	{
+		.bit = PERF_SAMPLE_WEIGHT | PERF_SAMPLE_WEIGHT_STRUCT,
+		.name = "WEIGHT",
+		.action = ASLR_KEEP,
+		.rewrite = keep_one,
+		.why = "latencies",
+	},
+	FIELD(DATA_SRC, KEEP, keep_one, "kind of access"),
+	FIELD(TRANSACTION, KEEP, keep_one, "abort reason"),
+	FIELD(REGS_INTR, BLANK, blank_regs_intr, "registers hold addresses: ABI none"),
+	FIELD(PHYS_ADDR, REWRITE, rewrite_phys_addr, "a page of its own for each page"),
+	FIELD(CGROUP, KEEP, keep_one, "number of the cgroup"),
+	FIELD(DATA_PAGE_SIZE, KEEP, keep_one, "size"),
+	FIELD(CODE_PAGE_SIZE, KEEP, keep_one, "size"),
+	FIELD(AUX, BLANK, blank_aux, "trace data holds addresses: size 0"),
+};
+
+int aslr_format__init(struct aslr_format *format, const struct perf_event_attr *attr)
+{
+	/* A new bit needs a row above, or a place in the field that it changes. */
+	BUILD_BUG_ON(PERF_SAMPLE_MAX != 1U << 25);
+	BUILD_BUG_ON(PERF_FORMAT_MAX != 1U << 5);
+	BUILD_BUG_ON(PERF_SAMPLE_BRANCH_MAX_SHIFT != 20);
+
+	if (attr->sample_type & ~(PERF_SAMPLE_MAX - 1ULL) ||
+	    attr->read_format & ~(PERF_FORMAT_MAX - 1ULL) ||
+	    attr->branch_sample_type & ~(PERF_SAMPLE_BRANCH_MAX - 1ULL))
+		return -EINVAL;
+
+	*format = (struct aslr_format) {
+		.read_format		= attr->read_format,
+		.branch_sample_type	= attr->branch_sample_type,
+		.regs_user		= attr->sample_regs_user,
+		.regs_intr		= attr->sample_regs_intr,
+	};
+	for (unsigned int i = 0; i < ASLR_NR_FIELDS; i++) {
+		if (attr->sample_type & aslr_fields[i].bit)
+			format->fields[format->nr_fields++] = i;
+	}
+	return 0;
+}
+
+int aslr_sample__rewrite(const struct aslr_format *format, struct aslr_view *view,
+			 const union perf_event *in, union perf_event *out,
+			 struct aslr_sample_stats *stats)
+{
+	const u64 *array = (const void *)in->sample.array;
+	struct aslr_rewrite rw = {
+		.format	= format,
+		.view	= view,
+		.stats	= stats,
+		.in	= array,
+		.end	= array + (in->header.size - sizeof(in->header)) / sizeof(u64),
+		.out	= (void *)out->sample.array,
+	};
+	int err;
+
+	if (in->header.size < sizeof(in->header))
+		return -EINVAL;
+
+	for (unsigned int i = 0; i < format->nr_fields; i++) {
+		rw.field = format->fields[i];
+		err = aslr_fields[rw.field].rewrite(&rw);
+		if (err)
+			return err;
+	}
+
+	out->header = in->header;
+	out->header.size = (void *)rw.out - (void *)out;
+	stats->nr_samples++;
+	return 0;
+}

@@ -1,0 +1,495 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Address spaces of a profile and where their addresses go, see aslr-space.h.
+ */
+#include "aslr-space.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <linux/compiler.h>
+#include <linux/hash.h>
+#include <linux/kernel.h>
+#include <linux/sizes.h>
+#include <linux/zalloc.h>
+#include "aslr-ranges.h"
+
+/* A page outside of ranges. */
+struct aslr_page {
+	struct rb_node	node;
+	u64		page;
+	u64		image;
+};
+
+struct aslr_space {
+	const struct aslr_zone	*zones;
+	struct aslr_ranges	*ranges;
+	struct rb_root		pages;
+	unsigned long		nr_pages;
+	struct aslr_cursor	page_cursors[ASLR_ZONES];
+	/* The text with a place of its own: the map as recorded and as given out. */
+	u64			text_start;
+	u64			text_len;
+	struct aslr_text	text;
+	/* Images for scattered ranges. */
+	struct aslr_arena	scatter;
+	struct aslr_cache	*cache;
+	/* Names this space and its present ranges in the cache, see aslr_space__changed(). */
+	u64			id;
+};
+
+#define ASLR_CACHE_BITS	12
+
+struct aslr_cache {
+	u64	last_id;
+	struct {
+		u64	id;
+		u64	page;
+		/* What to add to an address on this page. */
+		u64	delta;
+	}	entries[1 << ASLR_CACHE_BITS];
+};
+
+struct aslr_cache *aslr_cache__new(void)
+{
+	return zalloc(sizeof(struct aslr_cache));
+}
+
+void aslr_cache__delete(struct aslr_cache *cache)
+{
+	free(cache);
+}
+
+/* Forget what the cache knows of @space. Its entries of id 0 are never used. */
+static void aslr_space__changed(struct aslr_space *space)
+{
+	space->id = ++space->cache->last_id;
+}
+
+struct aslr_space *aslr_space__new(enum aslr_space_type type, struct aslr_cache *cache)
+{
+	struct aslr_space *space = zalloc(sizeof(*space));
+
+	if (!space)
+		return NULL;
+
+	space->zones = aslr_zones[type];
+	space->cache = cache;
+	space->ranges = aslr_ranges__new(space->zones);
+	if (!space->ranges) {
+		free(space);
+		return NULL;
+	}
+	for (unsigned int i = 0; i < ASLR_ZONES; i++)
+		space->page_cursors[i].next = space->zones[i].pages[0].first;
+	aslr_space__changed(space);
+	return space;
+}
+
+struct aslr_space *aslr_space__fork(const struct aslr_space *parent)
+{
+	struct aslr_space *space = zalloc(sizeof(*space));
+
+	if (!space)
+		return NULL;
+
+	*space = *parent;
+	space->ranges = aslr_ranges__get(parent->ranges);
+	space->pages = RB_ROOT;
+	space->nr_pages = 0;
+	for (unsigned int i = 0; i < ASLR_ZONES; i++) {
+		space->page_cursors[i].arena = 0;
+		space->page_cursors[i].next = space->zones[i].pages[0].first;
+	}
+	aslr_space__changed(space);
+	return space;
+}
+
+void aslr_space__delete(struct aslr_space *space)
+{
+	struct aslr_page *page, *next;
+
+	if (!space)
+		return;
+	rbtree_postorder_for_each_entry_safe(page, next, &space->pages, node)
+		free(page);
+	aslr_ranges__put(space->ranges);
+	free(space);
+}
+
+/* Before a change: ranges that no other space sees. */
+static int aslr_space__unshare(struct aslr_space *space)
+{
+	struct aslr_ranges *clone;
+
+	aslr_space__changed(space);
+	if (refcount_read(&RC_CHK_ACCESS(space->ranges)->refcnt) == 1)
+		return 0;
+
+	clone = aslr_ranges__clone(space->ranges, space->zones);
+	if (!clone)
+		return -ENOMEM;
+	aslr_ranges__put(space->ranges);
+	space->ranges = clone;
+	return 0;
+}
+
+static struct aslr_page *aslr_space__first_page_from(const struct aslr_space *space, u64 page)
+{
+	struct rb_node *node = space->pages.rb_node;
+	struct aslr_page *first = NULL;
+
+	while (node) {
+		struct aslr_page *pos = rb_entry(node, struct aslr_page, node);
+
+		if (pos->page >= page) {
+			first = pos;
+			node = node->rb_left;
+		} else {
+			node = node->rb_right;
+		}
+	}
+	return first;
+}
+
+/* Pages that lie in [@start, @last] whole are no longer outside of ranges. */
+static void aslr_space__forget_pages(struct aslr_space *space, u64 start, u64 last)
+{
+	struct aslr_page *page = aslr_space__first_page_from(space, start);
+
+	while (page && page->page + ~ASLR_PAGE_MASK <= last) {
+		struct rb_node *next = rb_next(&page->node);
+
+		rb_erase(&page->node, &space->pages);
+		free(page);
+		space->nr_pages--;
+		page = rb_entry_safe(next, struct aslr_page, node);
+	}
+}
+
+/* Lay a range over what is there.  Its place is *@image, or is looked for if that is 0. */
+static int aslr_space__lay(struct aslr_space *space, u64 start, u64 last, u64 *image)
+{
+	struct aslr_range *range;
+	int err = aslr_space__unshare(space);
+
+	if (err)
+		return err;
+
+	range = zalloc(sizeof(*range));
+	if (!range)
+		return -ENOMEM;
+
+	range->start = start;
+	range->last = last;
+	range->image = *image;
+	err = aslr_ranges__lay(space->ranges, space->zones, range, image);
+	if (!err)
+		aslr_space__forget_pages(space, start, last);
+	return err;
+}
+
+int aslr_space__add(struct aslr_space *space, u64 start, u64 last, u64 *image)
+{
+	struct aslr_range *range;
+
+	*image = start;
+	if (last < start)
+		return -EINVAL;
+	if ((start & ASLR_PAGE_MASK) == ASLR_VSYSCALL)
+		return 0;
+
+	range = aslr_ranges__find(space->ranges, start);
+	if (range && !range->scattered && range->last >= last) {
+		*image = start + aslr_range__delta(range);
+		return 0;
+	}
+	*image = 0;
+	return aslr_space__lay(space, start, last, image);
+}
+
+/*
+ * Make ranges of what no range covers in [@start, @last], as if @start had its
+ * image at @image, or scattered.
+ */
+static int aslr_space__fill(struct aslr_space *space, u64 start, u64 last, u64 image,
+			    bool scattered)
+{
+	struct aslr_range *next = aslr_ranges__first_from(space->ranges, start);
+	u64 pos = start;
+
+	for (;;) {
+		u64 end = next && next->start <= last ? next->start - 1 : last;
+
+		if (!next || pos < next->start) {
+			struct aslr_range *range = zalloc(sizeof(*range));
+
+			if (!range)
+				return -ENOMEM;
+			range->start = pos;
+			range->last = end;
+			range->image = image + (pos - start);
+			range->scattered = scattered;
+			aslr_ranges__insert(space->ranges, range);
+			aslr_space__forget_pages(space, pos, end);
+		}
+		if (!next || next->last >= last)
+			return 0;
+		pos = next->last + 1;
+		next = aslr_ranges__first_from(space->ranges, pos);
+	}
+}
+
+/* Where x86 and MIPS have modules, whose distance from the text tells where that is. */
+#define MODULES_START	0xffffffffc0000000ULL
+
+/*
+ * Readers take symbols behind the recorded end of the text for its own, up to
+ * the last one there is: of code for boot, data and what else is in the image.
+ */
+#define IMAGE_SIZE	SZ_128M
+
+/* The last address that keeps its distance from the text that begins at @base. */
+static u64 text_window_last(u64 base, u64 last, u64 size)
+{
+	u64 window = base + (size - 1);
+
+	if (window < base)
+		window = -1ULL;
+	if (base < MODULES_START)
+		window = min_t(u64, window, MODULES_START - 1);
+	return min(last, window);
+}
+
+int aslr_space__add_text(struct aslr_space *space, u64 start, u64 len, u64 ref,
+			 struct aslr_text *text)
+{
+	u64 last = len && len - 1 <= -1ULL - start ? start + len - 1 : -1ULL;
+	const struct aslr_zone *zone = &space->zones[aslr_zones__index(space->zones, ref ?: last)];
+	u64 base = start, end = last + 1, size = zone->text_size, window;
+	bool open = !(end & ~ASLR_PAGE_MASK) || !((end + 1) & ~ASLR_PAGE_MASK) ||
+		    last - start >= size;
+	int err;
+
+	if (space->text.len) {
+		*text = space->text;
+		if (start == space->text_start && len == space->text_len)
+			return 0;
+		text->len = len;
+		return aslr_space__add(space, start, last, &text->start);
+	}
+
+	err = aslr_space__unshare(space);
+	if (err)
+		return err;
+
+	/* The first 2 MiB of a kernel hold the symbol, if they don't begin at it. */
+	if (ref > start && ref <= last && ref - start >= SZ_2M)
+		base = ref & ~(SZ_2M - 1ULL);
+	base = max(base, start);
+
+	text->start = zone->text + (base & ~ASLR_PAGE_MASK);
+	text->len = open ? 2 * size - (base & ~ASLR_PAGE_MASK) : len;
+
+	if (open)
+		window = text_window_last(base, last, size);
+	else
+		window = max(last, text_window_last(base, zone->last, IMAGE_SIZE));
+	err = aslr_space__fill(space, base, window, text->start, /*scattered=*/false);
+	if (!err && base > start)
+		err = aslr_space__fill(space, start, base - 1, 0, /*scattered=*/true);
+	if (!err && open && window < last)
+		err = aslr_space__fill(space, window + 1, last, 0, /*scattered=*/true);
+	if (err)
+		return err;
+
+	space->scatter.first = zone->text + size + ASLR_PAGE_SIZE;
+	space->scatter.last = zone->text + 2 * size - 1;
+	if (!start) {
+		text->len += text->start;
+		text->start = 0;
+	}
+	space->text_start = start;
+	space->text_len = len;
+	space->text = *text;
+	return 0;
+}
+
+int aslr_space__add_symbol(struct aslr_space *space, u64 addr, u64 len, u64 *image)
+{
+	struct aslr_range *range = aslr_ranges__find(space->ranges, addr);
+	u64 last = len ? addr + len - 1 : addr;
+
+	if (last < addr)
+		last = -1ULL;
+	if (!range)
+		return aslr_space__add(space, addr, last, image);
+	if (!range->scattered || last - addr >= space->scatter.last - space->scatter.first)
+		return aslr_space__translate(space, addr, image);
+
+	last = min(last, range->last);
+	*image = space->scatter.first + (addr & ~ASLR_PAGE_MASK);
+	space->scatter.first = ((*image + (last - addr)) & ASLR_PAGE_MASK) + 2 * ASLR_PAGE_SIZE;
+	return aslr_space__lay(space, addr, last, image);
+}
+
+int aslr_space__remove_symbol(struct aslr_space *space, u64 addr, u64 len)
+{
+	struct aslr_range *range = aslr_ranges__find(space->ranges, addr);
+	const struct aslr_zone *zone = &space->zones[aslr_zones__index(space->zones, addr)];
+	u64 last = addr + len - 1;
+	int err;
+
+	if (!len || last < addr || !range || range->scattered || range->last < last)
+		return 0;
+	/* The kernel's own text stays. */
+	if (range->image - zone->text < 2 * zone->text_size)
+		return 0;
+
+	err = aslr_space__unshare(space);
+	return err ?: aslr_ranges__remove(space->ranges, addr, last);
+}
+
+bool aslr_space__contains(const struct aslr_space *space, u64 addr)
+{
+	return aslr_ranges__find(space->ranges, addr);
+}
+
+bool aslr_space__has_page(const struct aslr_space *space, u64 addr)
+{
+	u64 page = addr & ASLR_PAGE_MASK;
+	struct aslr_page *found = aslr_space__first_page_from(space, page);
+
+	return found && found->page == page;
+}
+
+/* The next free page in @arenas, 0 if there is none. */
+static u64 aslr_cursor__next_page(struct aslr_cursor *cursor, const struct aslr_arena *arenas)
+{
+	while (cursor->arena < ASLR_ARENAS && arenas[cursor->arena].last) {
+		u64 image = cursor->next;
+
+		if (image < arenas[cursor->arena].last) {
+			cursor->next += ASLR_PAGE_SIZE;
+			return image;
+		}
+		if (++cursor->arena < ASLR_ARENAS)
+			cursor->next = arenas[cursor->arena].first;
+	}
+	return 0;
+}
+
+static u64 aslr_space__next_page(struct aslr_space *space, u64 page, bool scattered)
+{
+	if (scattered && space->scatter.first < space->scatter.last) {
+		u64 image = space->scatter.first & ASLR_PAGE_MASK;
+
+		space->scatter.first = image + ASLR_PAGE_SIZE;
+		return image;
+	}
+	for (unsigned int i = aslr_zones__index(space->zones, page); i < ASLR_ZONES; i++) {
+		u64 image = aslr_cursor__next_page(&space->page_cursors[i], space->zones[i].pages);
+
+		if (image)
+			return image;
+	}
+	return 0;
+}
+
+/* The image of a page outside of ranges, or in a scattered one. */
+static int aslr_space__translate_page(struct aslr_space *space, u64 page, bool scattered,
+				      u64 *image)
+{
+	struct rb_node **link = &space->pages.rb_node, *parent = NULL;
+	struct aslr_page *new;
+
+	while (*link) {
+		struct aslr_page *pos = rb_entry(*link, struct aslr_page, node);
+
+		if (pos->page == page) {
+			*image = pos->image;
+			return 0;
+		}
+		parent = *link;
+		link = page < pos->page ? &parent->rb_left : &parent->rb_right;
+	}
+
+	new = malloc(sizeof(*new));
+	if (!new)
+		return -ENOMEM;
+	new->page = page;
+	new->image = aslr_space__next_page(space, page, scattered);
+	if (!new->image) {
+		free(new);
+		return -ENOSPC;
+	}
+	rb_link_node(&new->node, parent, link);
+	rb_insert_color(&new->node, &space->pages);
+	space->nr_pages++;
+	*image = new->image;
+	return 0;
+}
+
+/* Returns 1 if the whole page moves by the same distance. */
+static int aslr_space__translate_slow(struct aslr_space *space, u64 addr, u64 *image)
+{
+	u64 page = addr & ASLR_PAGE_MASK, page_last = addr | ~ASLR_PAGE_MASK;
+	struct aslr_range *range = aslr_ranges__first_from(space->ranges, page);
+	bool alone = !range || range->start > page_last ||
+		     (range->start <= page && range->last >= page_last);
+	int err;
+
+	while (range && range->last < addr)
+		range = aslr_range__next(range);
+	if (range && range->start > addr)
+		range = NULL;
+
+	*image = addr;
+	if (!addr || page == ASLR_VSYSCALL)
+		return 0;
+	if (range && !range->scattered) {
+		*image = addr + aslr_range__delta(range);
+		return alone && page;
+	}
+	if (addr < ASLR_LOW_END)
+		return 0;
+
+	err = aslr_space__translate_page(space, page, range, image);
+	if (err) {
+		*image = 0;
+		return err;
+	}
+	*image += addr - page;
+	return alone;
+}
+
+int aslr_space__translate(struct aslr_space *space, u64 addr, u64 *image)
+{
+	u64 page = addr >> ASLR_PAGE_SHIFT;
+	typeof(space->cache->entries[0]) *entry =
+		&space->cache->entries[hash_64(page ^ space->id << 40, ASLR_CACHE_BITS)];
+	int ret;
+
+	if (likely(entry->page == page && entry->id == space->id)) {
+		*image = addr + entry->delta;
+		return 0;
+	}
+
+	ret = aslr_space__translate_slow(space, addr, image);
+	if (ret <= 0)
+		return ret;
+
+	entry->id = space->id;
+	entry->page = page;
+	entry->delta = *image - addr;
+	return 0;
+}
+
+unsigned long aslr_space__nr_pages(const struct aslr_space *space)
+{
+	return space->nr_pages;
+}
+
+unsigned long aslr_space__nr_ranges(const struct aslr_space *space)
+{
+	return RC_CHK_ACCESS(space->ranges)->nr;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef __PERF_ASLR_SPACE_H
+#define __PERF_ASLR_SPACE_H
+
+#include <stdbool.h>
+#include <linux/types.h>
+
+/*
+ * Address spaces of a profile and where their addresses go.
+ *
+ * A space is one process' user addresses, or one machine's kernel, hypervisor
+ * or physical addresses.  It knows the mappings that the profile recorded, as
+ * ranges of original addresses, and gives each an image: the range of new
+ * addresses that stands for it.
+ *
+ * What holds at any time within one space:
+ *  - equal addresses have equal images, distinct ones have distinct images;
+ *  - the offset in a range is the offset in its image, and the offset in a page
+ *    is always kept;
+ *  - ranges that touch have images that touch where there is room for it, and
+ *    the images of all others are a page or more apart;
+ *  - cutting a range in pieces moves none of them, and neither does fork;
+ *  - an address outside every range has an image on a page of its own, in a
+ *    region where no range has its image;
+ *  - 0 stays 0 and nothing else becomes 0; addresses below 4 GiB stay below it,
+ *    and the two halves of the 64-bit space stay apart.
+ *
+ * Images are given out in order of first use, so that they say nothing about
+ * the original, and lie where no architecture maps anything at random.  It is
+ * a function of the calls alone: nothing of this machine has a part in it.
+ *
+ * There is no notion of a task, a record or a symbol: see aslr-spaces.h for who
+ * lives in which space.  Nothing here takes a lock; one thread at a time may
+ * use the spaces that share a cache.
+ *
+ * Bounds: ranges are given by their first and their last address, inclusive, so
+ * that one may end at the very top.
+ */
+
+struct aslr_space;
+struct aslr_cache;
+
+/* What a space holds, which decides where its images lie. */
+enum aslr_space_type {
+	ASLR_SPACE__USER,
+	ASLR_SPACE__KERNEL,
+	ASLR_SPACE__PHYS,
+};
+
+/*
+ * A cache of recent page translations.  Spaces share one, its entries name the
+ * space that they belong to.  Returns NULL when out of memory; it has to
+ * outlive its spaces.
+ */
+struct aslr_cache *aslr_cache__new(void);
+void aslr_cache__delete(struct aslr_cache *cache);
+
+/* An empty space. NULL when out of memory. */
+struct aslr_space *aslr_space__new(enum aslr_space_type type, struct aslr_cache *cache);
+
+/*
+ * What fork() makes of @parent: a space with the same ranges at the same
+ * images.  Either can change later without the other noticing.  Pages outside
+ * of ranges are not inherited.  NULL when out of memory.
+ */
+struct aslr_space *aslr_space__fork(const struct aslr_space *parent);
+
+void aslr_space__delete(struct aslr_space *space);
+
+/*
+ * Make [@start, @last] a range, laid over whatever was there: what it overlaps
+ * is cut or goes.  Its image stays where that of an overlapped or adjacent
+ * range has it if there is room.  Returns 0 and the image of @start in *@image,
+ * -ENOMEM, -EINVAL for @last < @start, or -ENOSPC when there is no room for the
+ * image; what it overlaps is gone then, too.  The page that is at the same place
+ * everywhere ([vsyscall]) stays where it is and is no range.
+ */
+int aslr_space__add(struct aslr_space *space, u64 start, u64 last, u64 *image);
+
+/* Where a recorded map of the kernel's text goes: see aslr_space__add_text(). */
+struct aslr_text {
+	u64	start;	/* new start of the map, 0 if it was 0 */
+	u64	len;	/* its new length in bytes */
+};
+
+/*
+ * Add the map of a kernel's text, @len bytes from @start, with a symbol at @ref
+ * (0: unknown), and tell in @text what to record instead of @start and @len.
+ *
+ * Recorders that don't know where the text ends let the map end where the next
+ * one begins or at the end of the address space, and some let it begin at 0:
+ * there the length tells as much as the address.  Such a map (its end is on a
+ * page boundary, or its size is more than any kernel's) gets a length that is
+ * always the same, room for the text in its first half and for the pages of
+ * other addresses in that map, which have no symbols, in its second.
+ *
+ * Ranges that are there already stay.  The first text of a space has a place of
+ * its own, another one is a range as others.  Errors as of aslr_space__add().
+ */
+int aslr_space__add_text(struct aslr_space *space, u64 start, u64 len, u64 ref,
+			 struct aslr_text *text);
+
+/*
+ * Add the code of @len bytes at @addr that a kernel symbol brings (BPF, an out
+ * of line probe).  In a range it stays a part of that; elsewhere it becomes a
+ * range.  Returns the image of @addr in *@image, errors as aslr_space__add().
+ */
+int aslr_space__add_symbol(struct aslr_space *space, u64 addr, u64 len, u64 *image);
+
+/*
+ * The symbol's code is gone: what is at @addr next is something else.  Does
+ * nothing if @addr isn't the start of a range of @len bytes.  0 or -ENOMEM.
+ */
+int aslr_space__remove_symbol(struct aslr_space *space, u64 addr, u64 len);
+
+/* Is @addr in a range? */
+bool aslr_space__contains(const struct aslr_space *space, u64 addr);
+
+/* Has an address on the page of @addr, which is in no range, an image? */
+bool aslr_space__has_page(const struct aslr_space *space, u64 addr);
+
+/*
+ * The image of @addr in *@image, whatever the address is; this is the hot path.
+ * 0, -ENOMEM, or -ENOSPC when there is no page left for an address outside of
+ * every range; *@image is 0 then.
+ */
+int aslr_space__translate(struct aslr_space *space, u64 addr, u64 *image);
+
+/* Pages outside of ranges that have an image. */
+unsigned long aslr_space__nr_pages(const struct aslr_space *space);
+
+/* Ranges, touching ones with touching images counted as one. */
+unsigned long aslr_space__nr_ranges(const struct aslr_space *space);
+
+#endif /* __PERF_ASLR_SPACE_H */

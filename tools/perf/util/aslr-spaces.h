@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef __PERF_ASLR_SPACES_H
+#define __PERF_ASLR_SPACES_H
+
+#include <stdbool.h>
+#include <linux/perf_event.h>
+#include <linux/types.h>
+#include "aslr-space.h"
+
+/*
+ * Who lives in which address space: the spaces of all machines and processes of
+ * a profile, and what fork, exit and the reuse of a pid do to them.
+ *
+ * It follows what perf's readers make of the same records, for a profile has to
+ * read the same afterwards: a child has its parent's ranges, threads share
+ * those of their process, a forked pid begins anew whatever it was before, and
+ * exec leaves the old ranges until others are laid over them (a task that runs
+ * exec is sampled with an address of its old program after the record of it).
+ *
+ * A machine is named by the pid of its guest as in struct machine.  All spaces
+ * belong to struct aslr_spaces; a space is valid until its process exits or its
+ * pid is reused.  No locks, see aslr-space.h.
+ */
+
+struct aslr_spaces;
+
+/* NULL when out of memory. */
+struct aslr_spaces *aslr_spaces__new(void);
+void aslr_spaces__delete(struct aslr_spaces *spaces);
+
+/* Did any record tell of a guest with the pid @machine? */
+bool aslr_spaces__has_guest(const struct aslr_spaces *spaces, s32 machine);
+
+/* A space that each machine has one of, made on first use.  NULL when out of memory. */
+struct aslr_space *aslr_spaces__kernel(struct aslr_spaces *spaces, s32 machine);
+struct aslr_space *aslr_spaces__hypervisor(struct aslr_spaces *spaces, s32 machine);
+struct aslr_space *aslr_spaces__phys(struct aslr_spaces *spaces, s32 machine);
+
+/*
+ * The space of a process.  One that no record told of is taken for one of
+ * those that are gone: they have one space together, without ranges, so that
+ * stray samples cost no memory.  NULL when out of memory.
+ */
+struct aslr_space *aslr_spaces__process(struct aslr_spaces *spaces, s32 machine, s32 pid);
+
+/* The same, for one that certainly lives: it gets a space if it has none. */
+struct aslr_space *aslr_spaces__new_process(struct aslr_spaces *spaces, s32 machine, s32 pid);
+
+/*
+ * @tid of @pid was forked by @ppid: a thread if these two are the same process.
+ * A process begins with its parent's ranges if @inherit, which is not so where
+ * a recorder tells of tasks that it found running.  0 or -ENOMEM.
+ */
+int aslr_spaces__fork(struct aslr_spaces *spaces, s32 machine, s32 ppid, s32 pid, s32 tid,
+		      bool inherit);
+
+/* @tid of @pid is gone.  A space goes with its process' last thread. */
+void aslr_spaces__exit(struct aslr_spaces *spaces, s32 machine, s32 pid, s32 tid);
+
+/* As aslr_space__add_text(), and learn from it where the kernel's addresses begin. */
+int aslr_spaces__add_text(struct aslr_spaces *spaces, s32 machine, u64 start, u64 len, u64 ref,
+			  struct aslr_text *text);
+
+/*
+ * The address spaces that a record speaks of.  Those of @mode, one of
+ * PERF_RECORD_MISC_CPUMODE_MASK's, are looked up on first use.
+ */
+struct aslr_view {
+	struct aslr_spaces	*spaces;
+	/* The machine, and the one that its guest modes mean. */
+	s32			machine;
+	s32			guest;
+	s32			pid;
+	/* What the CPU was in, which decides where nothing else does. */
+	u8			cpumode;
+	struct aslr_space	*by_mode[PERF_RECORD_MISC_CPUMODE_MASK + 1];
+};
+
+/* The space of @mode.  NULL when out of memory. */
+struct aslr_space *aslr_view__space(struct aslr_view *view, u8 mode);
+
+/*
+ * The space of an address that may be of the kernel or of the process: data and
+ * branches.  NULL when out of memory.
+ */
+struct aslr_space *aslr_view__space_of(struct aslr_view *view, u64 addr);
+
+/* Does any space hold @addr in a range, or has translated an address on its page? */
+bool aslr_spaces__know(const struct aslr_spaces *spaces, u64 addr);
+
+/* Pages outside of ranges that got an image, in all spaces that were ever there. */
+unsigned long aslr_spaces__nr_pages(const struct aslr_spaces *spaces);
+
+#endif /* __PERF_ASLR_SPACES_H */

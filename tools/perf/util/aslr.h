@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef __PERF_ASLR_H
+#define __PERF_ASLR_H
+
+#include <stddef.h>
+#include <stdio.h>
+
+struct aslr;
+struct perf_session;
+struct perf_tool;
+
+/*
+ * The tool behind "perf inject --aslr": it sits between the session, whose tool
+ * it is, and another tool, to which it passes each record on with addresses
+ * rewritten, blanked or not at all, as the tables in aslr-record.c, aslr-sample.c
+ * and aslr-header.c say.
+ */
+
+/* Writes @size bytes behind what was written last. 0 or a negative error. */
+typedef int (*aslr_write_fn)(void *data, void *buf, size_t size);
+
+/*
+ * @next gets what is passed on.  What belongs to a record but isn't part of it,
+ * as tracing data, goes through @write with @data.  NULL when out of memory.
+ */
+struct aslr *aslr__new(const struct perf_tool *next, aslr_write_fn write, void *data);
+void aslr__delete(struct aslr *aslr);
+
+/* The tool for the session. */
+struct perf_tool *aslr__tool(struct aslr *aslr);
+
+/*
+ * With the header of the input read: rewrite the attributes of its events, and
+ * forget the features that are dropped.  0 or a negative error.
+ */
+int aslr__rewrite_header(struct aslr *aslr, struct perf_session *session);
+
+/*
+ * Rewrite the section of a header feature, @buf of *@size bytes, in place.
+ * Returns 0, 1 if it has to be dropped, or a negative error.
+ */
+int aslr__rewrite_feature(struct aslr *aslr, unsigned int feat, void *buf, size_t *size);
+
+/* Tell the user, in a line, what was blanked or dropped, and all of it if verbose. */
+void aslr__report(const struct aslr *aslr, const struct perf_session *session);
+
+#endif /* __PERF_ASLR_H */
