@@ -25,6 +25,16 @@
 #define MIN_DIGITS	5
 #define MAX_DIGITS	16
 
+/* What @value in an attribute became, or 0. */
+static u64 attr_addr(const struct aslr_header *header, u64 value)
+{
+	for (unsigned int i = 0; i < header->nr_attr_addrs; i++) {
+		if (header->attr_addrs[i].old == value)
+			return header->attr_addrs[i].new;
+	}
+	return 0;
+}
+
 /* An address of the kernel, or one that means something in a process: it's not known in which. */
 static u64 rewrite_addr(struct aslr_header *header, u64 addr, int *err)
 {
@@ -38,7 +48,8 @@ static u64 rewrite_addr(struct aslr_header *header, u64 addr, int *err)
 	u64 image = 0;
 
 	*err = space ? aslr_space__translate(space, addr, &image) : -ENOMEM;
-	if (image != addr && header->nr_attr_addrs < ASLR_MAX_ATTR_ADDRS) {
+	if (image != addr && !attr_addr(header, addr) &&
+	    header->nr_attr_addrs < ASLR_MAX_ATTR_ADDRS) {
 		header->attr_addrs[header->nr_attr_addrs].old = addr;
 		header->attr_addrs[header->nr_attr_addrs++].new = image;
 	}
@@ -106,19 +117,16 @@ int aslr_header__rewrite_attr(struct aslr_header *header, struct perf_event_attr
 	return 0;
 }
 
-static bool is_address(const struct aslr_header *header, u64 value)
+/* Is the number @value, which is @nr digits at @text, an address? */
+static bool is_address(const struct aslr_header *header, const char *text, size_t nr, bool prefix,
+		       u64 value)
 {
-	return value >= BIT_ULL(32) || aslr_spaces__know(header->spaces, value);
-}
-
-/* What @value in an attribute became, or 0. */
-static u64 attr_addr(const struct aslr_header *header, u64 value)
-{
-	for (unsigned int i = 0; i < header->nr_attr_addrs; i++) {
-		if (header->attr_addrs[i].old == value)
-			return header->attr_addrs[i].new;
-	}
-	return 0;
+	if (value >= BIT_ULL(32))
+		return true;
+	/* A pid, a count: decimal. */
+	if (!prefix && strspn(text, "0123456789") >= nr)
+		return false;
+	return aslr_spaces__know(header->spaces, value);
 }
 
 void aslr_header__rewrite_text(struct aslr_header *header, char *text, size_t size)
@@ -126,10 +134,13 @@ void aslr_header__rewrite_text(struct aslr_header *header, char *text, size_t si
 	size_t len = strnlen(text, size), nr;
 
 	for (size_t i = 0; i < len; i += nr + 1) {
+		bool prefix = i >= 2 && text[i - 2] == '0' && tolower(text[i - 1]) == 'x';
 		char digits[MAX_DIGITS + 1] = "";
 		size_t new_nr = 0;
 		u64 value, new;
 
+		while (i < len && text[i] == '0' && i + 1 < len && isxdigit(text[i + 1]))
+			i++;
 		for (nr = 0; i + nr < len && isxdigit(text[i + nr]); nr++)
 			;
 		if (nr < MIN_DIGITS || nr > MAX_DIGITS)
@@ -141,13 +152,13 @@ void aslr_header__rewrite_text(struct aslr_header *header, char *text, size_t si
 		if (new)
 			new_nr = snprintf(digits, sizeof(digits), "%" PRIx64, new);
 
-		if (new && len - nr + new_nr < size) {
+		if (new && (new_nr <= nr || len - nr + new_nr < size)) {
 			memmove(text + i + new_nr, text + i + nr, len - i - nr);
 			memcpy(text + i, digits, new_nr);
 			len = len - nr + new_nr;
 			memset(text + len, 0, size - len);
 			nr = new_nr;
-		} else if (new || is_address(header, value)) {
+		} else if (new || is_address(header, text + i, nr, prefix, value)) {
 			memset(text + i, '0', nr);
 		}
 	}

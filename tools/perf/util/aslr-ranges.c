@@ -298,10 +298,8 @@ static bool aslr_ranges__has_room(const struct aslr_ranges *ranges, u64 start, u
 
 	range = aslr_ranges__first_image_from(ranges, image - ASLR_PAGE_SIZE);
 	while (range && range->image <= image_last + ASLR_PAGE_SIZE) {
-		bool below = range->last + 1 == start && range__image_last(range) + 1 == image;
-		bool above = last + 1 == range->start && image_last + 1 == range->image;
-
-		if (!below && !above)
+		/* What keeps its distance was once, or will be, one with this. */
+		if (aslr_range__delta(range) != image - start)
 			return false;
 		range = new_entry(rb_next(&range->new_node));
 	}
@@ -324,9 +322,6 @@ static bool aslr_ranges__try_near(const struct aslr_ranges *ranges, const struct
 {
 	const struct aslr_zone *zone = &zones[aslr_zones__index(zones, last)];
 	const struct aslr_arena *arena;
-
-	if (neighbour->scattered)
-		return false;
 
 	arena = zone__find_arena(zone, neighbour->image);
 	*image = start + aslr_range__delta(neighbour);
@@ -373,11 +368,16 @@ static bool aslr_ranges__try_fresh(struct aslr_ranges *ranges, const struct aslr
 		slack = max(slack & ASLR_PAGE_MASK, ASLR_PAGE_SIZE);
 		*image = ((next.next + slack + ~ASLR_PAGE_MASK) & ASLR_PAGE_MASK) +
 			 (start & ~ASLR_PAGE_MASK);
-		if (*image < arena_last && last - start < arena_last - *image &&
-		    aslr_ranges__has_room(ranges, start, last, *image)) {
-			next.next = *image + (last - start) + 1;
-			*cursor = next;
-			return true;
+		if (*image < arena_last && last - start < arena_last - *image) {
+			if (aslr_ranges__has_room(ranges, start, last, *image)) {
+				next.next = *image + (last - start) + 1;
+				*cursor = next;
+				return true;
+			}
+			/* A range that grew is in the way. */
+			next.next = range__image_last(aslr_ranges__first_image_from(ranges,
+						      *image - ASLR_PAGE_SIZE)) + 1;
+			continue;
 		}
 		if (++next.arena < ASLR_ARENAS)
 			next.next = arenas[next.arena].first;
@@ -389,67 +389,88 @@ static bool aslr_ranges__try_fresh(struct aslr_ranges *ranges, const struct aslr
 	return false;
 }
 
+/* Is @above the rest of @below? */
+static bool aslr_range__is_one_with(const struct aslr_range *below, const struct aslr_range *above)
+{
+	return below && above && below->last + 1 == above->start &&
+	       below->scattered == above->scattered &&
+	       (below->scattered || aslr_range__delta(below) == aslr_range__delta(above));
+}
+
 void aslr_ranges__insert(struct aslr_ranges *ranges, struct aslr_range *range)
 {
 	struct aslr_range *below, *above;
 
 	aslr_ranges__link(ranges, range);
-	if (range->scattered)
-		return;
 
 	below = old_entry(rb_prev(&range->old_node));
 	above = old_entry(rb_next(&range->old_node));
-	if (above && !above->scattered && range->last + 1 == above->start &&
-	    aslr_range__delta(range) == aslr_range__delta(above)) {
+	if (aslr_range__is_one_with(range, above)) {
 		aslr_ranges__unlink(ranges, above);
 		range->last = above->last;
 		free(above);
 	}
-	if (below && !below->scattered && below->last + 1 == range->start &&
-	    aslr_range__delta(range) == aslr_range__delta(below)) {
+	if (aslr_range__is_one_with(below, range)) {
 		aslr_ranges__unlink(ranges, range);
 		below->last = range->last;
 		free(range);
 	}
 }
 
-/* Ranges that an added one may have its image beside, as they were before it came. */
+/*
+ * Holes of up to that size are kept.  They get filled later: [vvar] comes in two
+ * pieces after [vdso], and stacks have guard pages.  Nothing is placed at random
+ * so near to something else.
+ */
+#define NEAR	SZ_64K
+
+/* Ranges that an added one may have its image beside, the best first, as they were before. */
 struct aslr_neighbours {
-	struct aslr_range	below, above;
-	bool			has_below, has_above;
+	/* One that is overlapped, and twice those below and above. */
+	struct aslr_range	ranges[5];
+	unsigned int		nr;
 };
+
+static void add_neighbour(struct aslr_neighbours *near, const struct aslr_range *range, bool is)
+{
+	if (range && is && !range->scattered)
+		near->ranges[near->nr++] = *range;
+}
 
 static void aslr_ranges__neighbours(const struct aslr_ranges *ranges, u64 start, u64 last,
 				    struct aslr_neighbours *near)
 {
-	struct aslr_range *range = start ? aslr_ranges__find(ranges, start - 1) : NULL;
+	const struct aslr_range *first = aslr_ranges__first_from(ranges, start), *below, *above;
+	bool overlapped = first && first->start <= last;
 
-	/* A range that is overlapped says where the image was. */
-	if (!range)
-		range = aslr_ranges__first_from(ranges, start);
-	near->has_below = range && range->start <= last;
-	if (near->has_below)
-		near->below = *range;
+	below = old_entry(first ? rb_prev(&first->old_node) :
+				  rb_last(&RC_CHK_ACCESS(ranges)->old));
+	above = last + 1 ? aslr_ranges__first_from(ranges, last + 1) : NULL;
 
-	range = last + 1 ? aslr_ranges__find(ranges, last + 1) : NULL;
-	near->has_above = range;
-	if (near->has_above)
-		near->above = *range;
+	near->nr = 0;
+	/* What was here before, and grows, or goes on below or above. */
+	add_neighbour(near, first, overlapped && first->start <= start);
+	add_neighbour(near, below, below && below->last + 1 == start);
+	add_neighbour(near, above, above && above->start <= last + 1);
+	/* What is overlapped otherwise, and what isn't far away. */
+	add_neighbour(near, first, overlapped && first->start > start);
+	add_neighbour(near, below, below && start - below->last <= NEAR);
+	add_neighbour(near, above, above && above->start > last && above->start - last <= NEAR);
 }
 
 static bool aslr_ranges__place(struct aslr_ranges *ranges, const struct aslr_zone *zones,
 			       const struct aslr_neighbours *near, u64 start, u64 last, u64 *image)
 {
-	if (near->has_below &&
-	    aslr_ranges__try_near(ranges, zones, &near->below, start, last, image))
-		return true;
-	if (near->has_above &&
-	    aslr_ranges__try_near(ranges, zones, &near->above, start, last, image))
-		return true;
-	/* Who has no room left below 4 GiB gets it above. */
+	for (unsigned int i = 0; i < near->nr; i++) {
+		if (aslr_ranges__try_near(ranges, zones, &near->ranges[i], start, last, image))
+			return true;
+	}
+	/* Who has no room left below 4 GiB gets it above, but not in the other half. */
 	for (unsigned int i = aslr_zones__index(zones, last); i < ASLR_ZONES; i++) {
 		if (aslr_ranges__try_fresh(ranges, &zones[i], i, start, last, image))
 			return true;
+		if (zones[i].last == ZONE_MID_LAST)
+			break;
 	}
 	return false;
 }

@@ -26,6 +26,14 @@ static bool is_kernel_text(const char *filename)
 	       strstarts(filename, "[guest.kernel.kallsyms");
 }
 
+/* Drivers put the physical address there: /dev/mem, resources of PCI devices in /sys. */
+static bool is_device(const char *filename)
+{
+	if (strstarts(filename, "/dev/shm/") || strstarts(filename, "/dev/hugepages/"))
+		return false;
+	return strstarts(filename, "/dev/") || strstarts(filename, "/sys/");
+}
+
 /*
  * What pgoff of a process' mapping is an address of: NULL if it is an offset in
  * a file.  Memory without a file has its own address there.
@@ -33,7 +41,7 @@ static bool is_kernel_text(const char *filename)
 static struct aslr_space *pgoff_space(struct aslr_view *view, s32 machine,
 				      struct aslr_space *process, const char *filename, u64 pgoff)
 {
-	if (!strcmp(filename, "/dev/mem"))
+	if (is_device(filename))
 		return aslr_spaces__phys(view->spaces, machine);
 	if (filename[0] != '/' || strstarts(filename, "//anon"))
 		return process;

@@ -74,7 +74,7 @@ static struct aslr_space *mode_space(struct aslr_rewrite *rw, u8 mode, u64 addr)
 {
 	if (mode == PERF_RECORD_MISC_CPUMODE_UNKNOWN)
 		return aslr_view__space_of(rw->view, addr);
-	return aslr_view__space(rw->view, mode);
+	return aslr_view__space_in(rw->view, mode, addr);
 }
 
 static int rewrite_ip(struct aslr_rewrite *rw)
@@ -133,7 +133,6 @@ static u8 context_mode(u64 context)
 
 static int rewrite_callchain(struct aslr_rewrite *rw)
 {
-	struct aslr_space *space = NULL;
 	u8 mode = PERF_RECORD_MISC_CPUMODE_UNKNOWN;
 	u64 nr;
 	int err;
@@ -146,13 +145,10 @@ static int rewrite_callchain(struct aslr_rewrite *rw)
 	while (nr--) {
 		if (*rw->in >= PERF_CONTEXT_MAX) {
 			mode = context_mode(*rw->in);
-			space = NULL;
 			*rw->out++ = *rw->in++;
 			continue;
 		}
-		if (!space || mode == PERF_RECORD_MISC_CPUMODE_UNKNOWN)
-			space = mode_space(rw, mode, *rw->in);
-		err = translate(rw, space);
+		err = translate(rw, mode_space(rw, mode, *rw->in));
 		if (err)
 			return err;
 	}
@@ -327,18 +323,16 @@ int aslr_sample__rewrite(const struct aslr_format *format, struct aslr_view *vie
 			 struct aslr_sample_stats *stats)
 {
 	const u64 *array = (const void *)in->sample.array;
+	size_t size = max_t(size_t, in->header.size, sizeof(in->header)) - sizeof(in->header);
 	struct aslr_rewrite rw = {
 		.format	= format,
 		.view	= view,
 		.stats	= stats,
 		.in	= array,
-		.end	= array + (in->header.size - sizeof(in->header)) / sizeof(u64),
+		.end	= array + size / sizeof(u64),
 		.out	= (void *)out->sample.array,
 	};
 	int err;
-
-	if (in->header.size < sizeof(in->header))
-		return -EINVAL;
 
 	for (unsigned int i = 0; i < format->nr_fields; i++) {
 		rw.field = format->fields[i];

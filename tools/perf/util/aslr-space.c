@@ -26,9 +26,8 @@ struct aslr_space {
 	struct rb_root		pages;
 	unsigned long		nr_pages;
 	struct aslr_cursor	page_cursors[ASLR_ZONES];
-	/* The text with a place of its own: the map as recorded and as given out. */
+	/* The text with a place of its own: its start as recorded, and what was given out. */
 	u64			text_start;
-	u64			text_len;
 	struct aslr_text	text;
 	/* Images for scattered ranges. */
 	struct aslr_arena	scatter;
@@ -219,6 +218,8 @@ static int aslr_space__fill(struct aslr_space *space, u64 start, u64 last, u64 i
 
 	for (;;) {
 		u64 end = next && next->start <= last ? next->start - 1 : last;
+		/* Of it and what is inserted may become one. */
+		u64 next_last = next ? next->last : last;
 
 		if (!next || pos < next->start) {
 			struct aslr_range *range = zalloc(sizeof(*range));
@@ -232,9 +233,9 @@ static int aslr_space__fill(struct aslr_space *space, u64 start, u64 last, u64 i
 			aslr_ranges__insert(space->ranges, range);
 			aslr_space__forget_pages(space, pos, end);
 		}
-		if (!next || next->last >= last)
+		if (next_last >= last)
 			return 0;
-		pos = next->last + 1;
+		pos = next_last + 1;
 		next = aslr_ranges__first_from(space->ranges, pos);
 	}
 }
@@ -264,7 +265,7 @@ int aslr_space__add_text(struct aslr_space *space, u64 start, u64 len, u64 ref,
 			 struct aslr_text *text)
 {
 	u64 last = len && len - 1 <= -1ULL - start ? start + len - 1 : -1ULL;
-	const struct aslr_zone *zone = &space->zones[aslr_zones__index(space->zones, ref ?: last)];
+	const struct aslr_zone *zone = &space->zones[aslr_zones__index(space->zones, ref ?: start ?: last)];
 	u64 base = start, end = last + 1, size = zone->text_size, window;
 	bool open = !(end & ~ASLR_PAGE_MASK) || !((end + 1) & ~ASLR_PAGE_MASK) ||
 		    last - start >= size;
@@ -272,10 +273,9 @@ int aslr_space__add_text(struct aslr_space *space, u64 start, u64 len, u64 ref,
 
 	if (space->text.len) {
 		*text = space->text;
-		if (start == space->text_start && len == space->text_len)
+		if (start == space->text_start)
 			return 0;
-		text->len = len;
-		return aslr_space__add(space, start, last, &text->start);
+		return aslr_space__translate(space, start, &text->start);
 	}
 
 	err = aslr_space__unshare(space);
@@ -302,14 +302,13 @@ int aslr_space__add_text(struct aslr_space *space, u64 start, u64 len, u64 ref,
 	if (err)
 		return err;
 
-	space->scatter.first = zone->text + size + ASLR_PAGE_SIZE;
+	space->scatter.first = zone->text + size + 2 * ASLR_PAGE_SIZE;
 	space->scatter.last = zone->text + 2 * size - 1;
 	if (!start) {
 		text->len += text->start;
 		text->start = 0;
 	}
 	space->text_start = start;
-	space->text_len = len;
 	space->text = *text;
 	return 0;
 }
@@ -323,11 +322,13 @@ int aslr_space__add_symbol(struct aslr_space *space, u64 addr, u64 len, u64 *ima
 		last = -1ULL;
 	if (!range)
 		return aslr_space__add(space, addr, last, image);
-	if (!range->scattered || last - addr >= space->scatter.last - space->scatter.first)
+	if (!range->scattered)
 		return aslr_space__translate(space, addr, image);
 
 	last = min(last, range->last);
 	*image = space->scatter.first + (addr & ~ASLR_PAGE_MASK);
+	if (*image >= space->scatter.last || last - addr >= space->scatter.last - *image)
+		return aslr_space__translate(space, addr, image);
 	space->scatter.first = ((*image + (last - addr)) & ASLR_PAGE_MASK) + 2 * ASLR_PAGE_SIZE;
 	return aslr_space__lay(space, addr, last, image);
 }
@@ -337,16 +338,18 @@ int aslr_space__remove_symbol(struct aslr_space *space, u64 addr, u64 len)
 	struct aslr_range *range = aslr_ranges__find(space->ranges, addr);
 	const struct aslr_zone *zone = &space->zones[aslr_zones__index(space->zones, addr)];
 	u64 last = addr + len - 1;
+	bool in_map;
 	int err;
 
 	if (!len || last < addr || !range || range->scattered || range->last < last)
 		return 0;
-	/* The kernel's own text stays. */
-	if (range->image - zone->text < 2 * zone->text_size)
+	/* The kernel's own text stays, in its first half. */
+	in_map = range->image - zone->text < 2 * zone->text_size;
+	if (in_map && range->image - zone->text <= zone->text_size)
 		return 0;
 
-	err = aslr_space__unshare(space);
-	return err ?: aslr_ranges__remove(space->ranges, addr, last);
+	err = aslr_space__unshare(space) ?: aslr_ranges__remove(space->ranges, addr, last);
+	return err || !in_map ? err : aslr_space__fill(space, addr, last, 0, /*scattered=*/true);
 }
 
 bool aslr_space__contains(const struct aslr_space *space, u64 addr)
@@ -391,6 +394,9 @@ static u64 aslr_space__next_page(struct aslr_space *space, u64 page, bool scatte
 
 		if (image)
 			return image;
+		/* User addresses don't become the kernel's. */
+		if (space->zones[i].last >> 62 == 1)
+			break;
 	}
 	return 0;
 }

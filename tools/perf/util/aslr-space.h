@@ -18,7 +18,8 @@
  *  - the offset in a range is the offset in its image, and the offset in a page
  *    is always kept;
  *  - ranges that touch have images that touch where there is room for it, and
- *    the images of all others are a page or more apart;
+ *    the images of all others are a page or more apart (holes of some pages stay,
+ *    so that who fills them touches both sides);
  *  - cutting a range in pieces moves none of them, and neither does fork;
  *  - an address outside every range has an image on a page of its own, in a
  *    region where no range has its image;
@@ -94,8 +95,8 @@ struct aslr_text {
  * always the same, room for the text in its first half and for the pages of
  * other addresses in that map, which have no symbols, in its second.
  *
- * Ranges that are there already stay.  The first text of a space has a place of
- * its own, another one is a range as others.  Errors as of aslr_space__add().
+ * Ranges that are there already stay.  A space has one text, later ones change
+ * nothing and get its length.  Errors as of aslr_space__add().
  */
 int aslr_space__add_text(struct aslr_space *space, u64 start, u64 len, u64 ref,
 			 struct aslr_text *text);
@@ -109,7 +110,8 @@ int aslr_space__add_symbol(struct aslr_space *space, u64 addr, u64 len, u64 *ima
 
 /*
  * The symbol's code is gone: what is at @addr next is something else.  Does
- * nothing if @addr isn't the start of a range of @len bytes.  0 or -ENOMEM.
+ * nothing in the kernel's text, and if a range doesn't hold all @len bytes.  0 or
+ * -ENOMEM.
  */
 int aslr_space__remove_symbol(struct aslr_space *space, u64 addr, u64 len);
 

@@ -349,21 +349,41 @@ struct aslr_space *aslr_view__space(struct aslr_view *view, u8 mode)
 	return view->by_mode[mode];
 }
 
+static bool is_guest(u8 mode)
+{
+	return mode == PERF_RECORD_MISC_GUEST_KERNEL || mode == PERF_RECORD_MISC_GUEST_USER;
+}
+
+/* Where the kernel's addresses begin in the machine of @mode. */
+static u64 aslr_view__kernel_start(struct aslr_view *view, u8 mode)
+{
+	const struct aslr_machine *machine;
+
+	machine = aslr_spaces__machine(view->spaces, is_guest(mode) ? view->guest : view->machine);
+	return machine ? machine->kernel_start : KERNEL_START_64;
+}
+
+struct aslr_space *aslr_view__space_in(struct aslr_view *view, u8 mode, u64 addr)
+{
+	if (addr >= KERNEL_START_64 && aslr_view__kernel_start(view, mode) == KERNEL_START_64) {
+		if (mode == PERF_RECORD_MISC_USER)
+			mode = PERF_RECORD_MISC_KERNEL;
+		else if (mode == PERF_RECORD_MISC_GUEST_USER)
+			mode = PERF_RECORD_MISC_GUEST_KERNEL;
+	}
+	return aslr_view__space(view, mode);
+}
+
 struct aslr_space *aslr_view__space_of(struct aslr_view *view, u64 addr)
 {
-	bool guest = view->cpumode == PERF_RECORD_MISC_GUEST_KERNEL ||
-		     view->cpumode == PERF_RECORD_MISC_GUEST_USER;
+	bool guest = is_guest(view->cpumode);
 	u8 user = guest ? PERF_RECORD_MISC_GUEST_USER : PERF_RECORD_MISC_USER;
 	u8 kernel = guest ? PERF_RECORD_MISC_GUEST_KERNEL : PERF_RECORD_MISC_KERNEL;
 	struct aslr_space *space = aslr_view__space(view, kernel);
-	struct aslr_machine *machine;
-	u64 kernel_start;
+	u64 kernel_start = aslr_view__kernel_start(view, view->cpumode);
 
 	if (!space)
 		return NULL;
-
-	machine = aslr_spaces__machine(view->spaces, guest ? view->guest : view->machine);
-	kernel_start = machine ? machine->kernel_start : KERNEL_START_64;
 	if (!kernel_start)
 		return aslr_view__space(view, view->cpumode);
 	/* 32-bit modules may lie below the kernel. */

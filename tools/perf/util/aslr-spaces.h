@@ -80,6 +80,13 @@ struct aslr_view {
 struct aslr_space *aslr_view__space(struct aslr_view *view, u8 mode);
 
 /*
+ * The space of @addr that is said to be of @mode.  In the upper half of 64 bits,
+ * where that is the kernel's, it is of the kernel nevertheless, as stray entries
+ * of a process' call chain are.  NULL when out of memory.
+ */
+struct aslr_space *aslr_view__space_in(struct aslr_view *view, u8 mode, u64 addr);
+
+/*
  * The space of an address that may be of the kernel or of the process: data and
  * branches.  NULL when out of memory.
  */

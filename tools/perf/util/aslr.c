@@ -85,11 +85,18 @@ static struct aslr_format *aslr__format(struct aslr *aslr, const struct evsel *e
 		aslr->nr_formats = idx + 1;
 	}
 	format = &aslr->formats[idx];
-	if (!format->nr_fields && aslr_format__init(format, &evsel->core.attr)) {
+	if (format->nr_fields)
+		return format;
+
+	if (aslr_format__init(format, &evsel->core.attr)) {
 		pr_err("%s: samples with fields that this perf doesn't know\n",
 		       evsel__name((struct evsel *)evsel));
 		return NULL;
 	}
+	/* evsel__parse_sample(), which was here before, knows whether one in the group asks. */
+	format->branch_sample_type &= ~(u64)PERF_SAMPLE_BRANCH_COUNTERS;
+	if (evsel__leader(evsel)->br_cntr_nr > 0)
+		format->branch_sample_type |= PERF_SAMPLE_BRANCH_COUNTERS;
 	return format;
 }
 
@@ -264,7 +271,8 @@ static int aslr__tracing_data(struct perf_session *session, union perf_event *ev
 	if (event->header.size < sizeof(record))
 		return -EINVAL;
 
-	buf = malloc(size ?: 1);
+	/* Its new size is a multiple of 8, the one that it has may not be. */
+	buf = malloc(size + sizeof(u64));
 	if (!buf)
 		return -ENOMEM;
 

@@ -19,6 +19,7 @@ cleanup() {
 	rm -rf "${dir}"
 }
 
+# shellcheck disable=SC2317 # called by the trap
 trap_cleanup() {
 	cleanup
 	exit 1
@@ -159,7 +160,7 @@ test_user() {
 
 # What perf report shows of a pipe, without what isn't of the samples.
 pipe_report() {
-	perf report -i - --stdio -g none 2> /dev/null | grep -v '^#\|^$'
+	perf report -i - --stdio --no-children -g none 2> /dev/null | grep -v '^#\|^$'
 }
 
 test_pipes() {
@@ -177,14 +178,15 @@ test_pipes() {
 
 	perf inject --aslr -i - -o "${dir}/pipe-file.safe" < "${dir}/pipe.data" ||
 		fail "pipe to file: inject"
-	cp "${dir}/pipe.data" "${dir}/pipe-file.data"
+	perf inject -i - -o "${dir}/pipe-file.data" < "${dir}/pipe.data"
 	check pipe-file
 
 	perf inject --aslr -i "${dir}/fork.data" -o - > "${dir}/file-pipe.safe" ||
 		fail "file to pipe: inject"
 	"${PYTHON}" "${lib}/aslr_audit.py" "${dir}/fork.data" "${dir}/file-pipe.safe" ||
 		fail "file to pipe: audit"
-	perf report -i "${dir}/fork.data" --stdio -g none 2> /dev/null | grep -v '^#\|^$' \
+	perf report -i "${dir}/fork.data" --stdio --no-children -g none 2> /dev/null |
+		grep -v '^#\|^$' \
 		> "${dir}/fork.report"
 	pipe_report < "${dir}/file-pipe.safe" | cmp - "${dir}/fork.report" ||
 		fail "file to pipe: report"

@@ -28,22 +28,22 @@ What counts as an address in ORIG
                 do not look like that; a pointer to a heap or a stack does.
                 Not like kernel addresses look the 2 GiB from 0xffffffff00000000
                 and the last 2 MiB: nothing is mapped there, and small negative
-                numbers are there.  Ranges end before the last 16 MiB likewise:
-                old perf lets the last module's map extend to the end.  And no page
-                at a multiple of 16 MiB counts for its look alone: nonsense in call
-                chains is like that, and so is every PERF_CONTEXT_* marker when it
-                is read together with zeroes before it.
+                numbers are there.  Ranges end before the last 32 MiB likewise:
+                old perf lets the last module's map extend to the end, and every
+                PERF_CONTEXT_USER with zeroes before it is 0xfffffffffe000000.
 Not secret: below 64 KiB, PERF_CONTEXT_* markers, the vsyscall page.
 
 What counts as a find in SAFE
-    From 4 GiB on    every hit, at any byte offset, in whatever it is.
-    Below 4 GiB      a non-PIE program at 0x400000 has the pages of ordinary lengths,
-                periods, ids and file offsets.  So a hit is none when it lies in a
-                KEPT or NUMBERS field, which the contract leaves as it is; when its bytes
-                belong to two fields or two elements of an array, so that it was
-                the neighbour's zeroes that made it an address; or when the
-                8-byte value is letters of a text.  Everywhere else (address
-                fields, opaque bytes, texts in which an address may be) it counts.
+    Sure and from 4 GiB on    every hit, at any byte offset, in whatever it is.
+    All others  Below 4 GiB a non-PIE program at 0x400000 has the pages of ordinary
+                lengths, periods, ids and file offsets.  And what is an address by
+                its look only, in no known mapping, may be nonsense: low-entropy bytes
+                that come about elsewhere too.  So such a hit is none when it lies in
+                a KEPT or NUMBERS field, which the contract leaves as it is; when its
+                bytes belong to two fields or two elements of an array, so that it
+                was the neighbour's zeroes that made it an address; or when the
+                8-byte value is letters of a text.  Everywhere else (address fields,
+                opaque bytes, texts in which an address may be) it counts.
 Hardware trace data count as a find as such: the addresses in there are packed.
 
 Limits: 32-bit pointers in 4 bytes are not searched for in opaque bytes, nor
@@ -67,7 +67,7 @@ from perf_data_fields import attr_fields, feature_fields
 GIB, TIB = 1 << 30, 1 << 40
 KERNEL_HALF = 0xffff800000000000
 FIRST_PAGE, LAST_PAGE = 16, (1 << 52) - 2       # 64 KiB; below the page of the markers
-LAST_MAPPED = 0xfffffffffefff
+LAST_MAPPED = 0xfffffffffdfff
 VSYSCALL_PAGE = 0xffffffffff600
 UNUSED = ((0xffffffff00000000, 0xffffffff80000000), (0xffffffffffe00000, 1 << 64))
 CHUNK = 16 << 20
@@ -98,11 +98,12 @@ class Secrets:
         self.ranges = []                # (first page, last page, label), secret as a whole
         self.huge = []                  # the same, known as mappings only
         self.weak = {}                  # page: label, of values that may be addresses
+        self.doubtful = set()           # pages of these that neither are sure nor mapped
         self.zones = set()              # terabytes (negative: gigabytes) with user addresses
 
     def add(self, value, label, zone=False):
         page = value >> 12
-        if zone and FIRST_PAGE <= page < 1 << 51:
+        if zone and FIRST_PAGE <= page and value < KERNEL_HALF:
             self.zones.add(self.zone(value))
         if page in self.pages or not FIRST_PAGE <= page <= LAST_PAGE or page == VSYSCALL_PAGE:
             return
@@ -126,15 +127,21 @@ class Secrets:
             self.add(end, label + ' end', zone=True)
 
     def add_weak(self, values, label):
-        for page in set(map(rshift, values, repeat(12))) - self.weak.keys():
-            self.weak[page] = label
+        for page in set(map(rshift, values, repeat(12))):
+            if page not in self.weak:
+                self.weak[page] = label
 
     def finish(self):
         """Decide which of the weak ones are addresses, prepare for the search"""
         mapped = Ranges(self.ranges + self.huge)
         for page, label in self.weak.items():
-            if self.looks(page << 12, page, mapped):
+            if page in self.pages:
+                continue
+            if page in mapped:
                 self.add(page << 12, label)
+            elif self.looks(page << 12):
+                self.add(page << 12, label)
+                self.doubtful.add(page)
         self.search = Ranges(self.ranges)
         self.tops = {page >> 20 for page in self.pages} - {0}
         self.low = {page for page in self.pages if page < 1 << 20}
@@ -143,12 +150,8 @@ class Secrets:
             self.low.update(range(first, min(last + 1, 1 << 20)))
         return self
 
-    def looks(self, value, page, mapped):
-        """Only for values that were not said to be addresses"""
-        if page < FIRST_PAGE or page in self.pages or page in mapped:
-            return page >= FIRST_PAGE
-        if page % 4096 == 0:
-            return False
+    def looks(self, value):
+        """Whether a page looks like one of an address"""
         if value >= KERNEL_HALF:
             return not any(start <= value < end for start, end in UNUSED)
         return value >= 4 * GIB and self.zone(value) in self.zones
@@ -326,7 +329,7 @@ class Places:
 
 
 def counts(field, offset, size, buf, is_text):
-    """Whether a hit below 4 GiB is a find: see the top of the file"""
+    """Whether a hit is in a place for addresses: see the top of the file"""
     if not field or field[3] in (KEPT, NUMBERS):
         return False
     _, start, _, kind = field
@@ -359,8 +362,8 @@ def search(secrets, stream, endian, data):
     for is_text, hits in ((False, binary_hits(stream.buf, endian, secrets)),
                           (True, text_hits(stream.buf, secrets))):
         for offset, value, size in hits:
-            if value >= 4 * GIB or counts(places.at(offset, size)[1], offset, size, stream.buf,
-                                          is_text):
+            sure = value >= 4 * GIB and value >> 12 not in secrets.doubtful
+            if sure or counts(places.at(offset, size)[1], offset, size, stream.buf, is_text):
                 yield Find(secrets, places, offset, value, size, is_text)
     for rec in stream.records:
         trace = rec.trailing if rec.name == 'AUXTRACE' else 0

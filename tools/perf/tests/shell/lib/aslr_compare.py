@@ -7,7 +7,8 @@ Runs `perf script`, `perf report` and `perf buildid-list` on both and compares
 what they print line by line, addresses aside: of an address only the last three
 digits, the page offset, are compared, and whether it is 0.  perf script is run
 once per group of fields, so that only columns which hold addresses are touched;
-times, periods, pids, symbols, offsets and DSOs have to be the same to the letter.  A symbol that perf can't
+times, periods, pids, symbols, offsets and DSOs have to be the same to the letter.
+A symbol that perf can't
 resolve reads [unknown] in both; its place in the DSO is compared as well.
 
 --ignore leaves out a field of perf script (addr, trace, phys_addr, uregs ...)

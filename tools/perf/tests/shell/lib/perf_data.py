@@ -23,8 +23,9 @@ import struct
 import sys
 
 from perf_data_fields import (ADDRESS, CHAIN, CONTEXT_MAX, FEATURE_ID, FEATURES, KEPT, NUMBERS,
-                              OPAQUE, TEXT, TYPE_TRACEPOINT, WORDS, Attr, Cursor, Damaged, attr_fields,
-                              feature_fields, payload_fields, pmu_mappings, tracepoint_formats)
+                              OPAQUE, TEXT, TYPE_TRACEPOINT, WORDS, Attr, Cursor, Damaged,
+                              attr_fields, feature_fields, payload_fields, pmu_mappings,
+                              tracepoint_formats)
 
 __all__ = ['ADDRESS', 'CHAIN', 'CONTEXT_MAX', 'Damaged', 'FEATURES', 'FEATURE_ID', 'KEPT',
            'NUMBERS', 'OPAQUE', 'PerfData', 'Record', 'TEXT', 'TYPE', 'TYPES', 'WORDS']

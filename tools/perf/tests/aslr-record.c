@@ -1,0 +1,817 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Rewriting of records, attributes, header features and tracing data, see
+ * util/aslr-record.h, util/aslr-header.h and util/aslr-tracing.h.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <asm/byteorder.h>
+#include <linux/compiler.h>
+#include <linux/kernel.h>
+#include <linux/perf_event.h>
+#include "aslr-header.h"
+#include "aslr-record.h"
+#include "aslr-spaces.h"
+#include "aslr-tracing.h"
+#include "debug.h"
+#include "event.h"
+#include "header.h"
+#include "machine.h"
+#include "tests.h"
+
+#define PID		42
+#define GUEST		77
+#define LIB		0x7f1234560000ULL
+#define EXE		0x401000ULL
+#define MODULE		0xffffffffc0123000ULL
+#define TEXT		0xffffffff96600000ULL
+#define SYMBOL		0xffffffffc0f01040ULL
+#define ID_SIZE		16
+
+/* Where an address of a record is, and what it has to be looked up in. */
+enum where {
+	/* Nowhere, it stays. */
+	SAME,
+	USER,
+	KERNEL,
+	GUEST_USER,
+	GUEST_KERNEL,
+	PHYS,
+};
+
+static struct aslr_space *where_space(struct aslr_spaces *spaces, enum where where)
+{
+	switch ((int)where) {
+	case USER:
+		return aslr_spaces__process(spaces, HOST_KERNEL_ID, PID);
+	case KERNEL:
+		return aslr_spaces__kernel(spaces, HOST_KERNEL_ID);
+	case GUEST_USER:
+		return aslr_spaces__process(spaces, GUEST, PID);
+	case GUEST_KERNEL:
+		return aslr_spaces__kernel(spaces, GUEST);
+	case PHYS:
+		return aslr_spaces__phys(spaces, HOST_KERNEL_ID);
+	default:
+		return NULL;
+	}
+}
+
+static bool is_image(struct aslr_spaces *spaces, enum where where, u64 addr, u64 got)
+{
+	struct aslr_space *space = where_space(spaces, where);
+	u64 image = addr;
+
+	if (space && aslr_space__translate(space, addr, &image))
+		return false;
+	if (space && addr >= 0x10000 && image == addr)
+		return false;
+	if (image != got)
+		pr_debug("wanted %#" PRIx64 " for %#" PRIx64 ", got %#" PRIx64 "\n", image,
+			 addr, got);
+	return image == got;
+}
+
+static struct aslr_view new_view(void)
+{
+	return (struct aslr_view) {
+		.spaces = aslr_spaces__new(), .machine = HOST_KERNEL_ID, .guest = GUEST, .pid = PID,
+		.cpumode = PERF_RECORD_MISC_USER,
+	};
+}
+
+static const struct map_case {
+	const char	*name;
+	u16		misc;
+	const char	*filename;
+	u64		start;
+	u64		len;
+	u64		pgoff;
+	enum where	where;
+	enum where	pgoff_where;
+	/* 0: the same. */
+	u64		want_len;
+	/* Whether the address is in a mapping then. */
+	bool		is_range;
+	/* In which the length must not be what was recorded. */
+	bool		open;
+} map_cases[] = {
+	{ .name = "file", .misc = PERF_RECORD_MISC_USER, .filename = "/usr/lib/libc.so.6",
+	  .start = LIB, .len = 0x158000, .pgoff = 0x28000, .where = USER, .is_range = true },
+	{ .name = "large file", .misc = PERF_RECORD_MISC_USER, .filename = "/big",
+	  .start = LIB, .len = 0x1000, .pgoff = 0x500000000ULL, .where = USER, .is_range = true },
+	{ .name = "file whose offset can't be one", .misc = PERF_RECORD_MISC_USER,
+	  .filename = "/big", .start = LIB, .len = 0x2000, .pgoff = LIB + 0x1000, .where = USER,
+	  .pgoff_where = USER, .is_range = true },
+	{ .name = "executable", .misc = PERF_RECORD_MISC_USER, .filename = "/bin/a",
+	  .start = EXE, .len = 0x1000, .pgoff = 0x1000, .where = USER, .is_range = true },
+	{ .name = "vdso", .misc = PERF_RECORD_MISC_USER, .filename = "[vdso]", .start = LIB,
+	  .len = 0x2000, .pgoff = 0, .where = USER, .is_range = true },
+	{ .name = "old vdso", .misc = PERF_RECORD_MISC_USER, .filename = "[vdso]", .start = LIB,
+	  .len = 0x2000, .pgoff = LIB, .where = USER, .pgoff_where = USER, .is_range = true },
+	{ .name = "heap", .misc = PERF_RECORD_MISC_USER, .filename = "[heap]",
+	  .start = 0x55d0c0de0000ULL, .len = 0x21000, .pgoff = 0x55d0c0de0000ULL, .where = USER,
+	  .pgoff_where = USER, .is_range = true },
+	{ .name = "stack", .misc = PERF_RECORD_MISC_USER, .filename = "[stack]",
+	  .start = 0x7ffc1000, .len = 0x21000, .pgoff = 0x7ffffffde000ULL, .where = USER,
+	  .pgoff_where = USER, .is_range = true },
+	{ .name = "anon", .misc = PERF_RECORD_MISC_USER, .filename = "//anon", .start = LIB,
+	  .len = 0x21000, .pgoff = LIB, .where = USER, .pgoff_where = USER, .is_range = true },
+	{ .name = "memory of 32 bits", .misc = PERF_RECORD_MISC_USER, .filename = "//anon",
+	  .start = 0xf7c00000, .len = 0x21000, .pgoff = 0xf7c00000, .where = USER,
+	  .pgoff_where = USER, .is_range = true },
+	{ .name = "/dev/mem", .misc = PERF_RECORD_MISC_USER, .filename = "/dev/mem", .start = LIB,
+	  .len = 0x1000, .pgoff = 0xfed00000, .where = USER, .pgoff_where = PHYS,
+	  .is_range = true },
+	{ .name = "/dev/zero", .misc = PERF_RECORD_MISC_USER, .filename = "/dev/zero (deleted)",
+	  .start = LIB, .len = 0x1000, .pgoff = 0x3000, .where = USER, .is_range = true },
+	{ .name = "vsyscall", .misc = PERF_RECORD_MISC_USER, .filename = "[vsyscall]",
+	  .start = 0xffffffffff600000ULL, .len = 0x1000, .pgoff = 0 },
+	{ .name = "no length", .misc = PERF_RECORD_MISC_USER, .filename = "/bin/a", .start = LIB,
+	  .len = 0, .where = USER },
+	{ .name = "to the top and beyond", .misc = PERF_RECORD_MISC_USER, .filename = "/bin/a",
+	  .start = -0x1000ULL, .len = 0x3000, .where = USER, .is_range = true },
+	{ .name = "unknown mode", .filename = "/bin/a", .start = LIB, .len = 0x3000, .where = USER,
+	  .is_range = true },
+	{ .name = "guest's file", .misc = PERF_RECORD_MISC_GUEST_USER, .filename = "/bin/a",
+	  .start = LIB, .len = 0x3000, .where = GUEST_USER, .is_range = true },
+	{ .name = "kernel", .misc = PERF_RECORD_MISC_KERNEL, .filename = "[kernel.kallsyms]_text",
+	  .start = TEXT, .len = 0x1001e27, .pgoff = TEXT, .where = KERNEL, .pgoff_where = KERNEL,
+	  .is_range = true },
+	{ .name = "kernel whose end tells", .misc = PERF_RECORD_MISC_KERNEL,
+	  .filename = "[kernel.kallsyms]_text", .start = TEXT, .len = 0x699fffff, .pgoff = TEXT,
+	  .where = KERNEL, .pgoff_where = KERNEL, .is_range = true, .open = true },
+	{ .name = "guest kernel", .misc = PERF_RECORD_MISC_GUEST_KERNEL,
+	  .filename = "[guest.kernel.kallsyms.77]_stext", .start = TEXT, .len = 0x1001e27,
+	  .pgoff = TEXT, .where = GUEST_KERNEL, .pgoff_where = GUEST_KERNEL, .is_range = true },
+	{ .name = "module", .misc = PERF_RECORD_MISC_KERNEL, .filename = "/lib/modules/6.1/a.ko",
+	  .start = MODULE, .len = 0x4000, .where = KERNEL, .is_range = true },
+	{ .name = "last module", .misc = PERF_RECORD_MISC_KERNEL, .filename = "[a]",
+	  .start = MODULE, .len = -MODULE - 1, .where = KERNEL, .want_len = 64 << 20,
+	  .is_range = true },
+	{ .name = "guest's module", .misc = PERF_RECORD_MISC_GUEST_KERNEL, .filename = "[a]",
+	  .start = MODULE, .len = 0x4000, .where = GUEST_KERNEL, .is_range = true },
+	{ .name = "trampoline", .misc = PERF_RECORD_MISC_KERNEL,
+	  .filename = "__entry_SYSCALL_64_trampoline", .start = 0xfffffe000000d000ULL,
+	  .len = 0x1000,
+	  .pgoff = TEXT + 0x1234, .where = KERNEL, .pgoff_where = KERNEL, .is_range = true },
+	{ .name = "module of no length", .misc = PERF_RECORD_MISC_KERNEL, .filename = "[a]",
+	  .start = MODULE, .len = 0, .where = KERNEL },
+};
+
+/* A record of @size bytes, at the end of a buffer. */
+static noinline union perf_event *new_event(u32 type, u16 misc, size_t size)
+{
+	struct perf_event_header *header = calloc(1, size);
+
+	if (header) {
+		header->type = type;
+		header->misc = misc;
+		header->size = size;
+	}
+	return (void *)header;
+}
+
+/* Put @text in @event, with garbage behind it up to the end. */
+static void put_text(union perf_event *event, size_t pos, const char *text)
+{
+	memset((void *)event + pos, 0xff, event->header.size - pos);
+	memcpy((void *)event + pos, text, strlen(text) + 1);
+}
+
+static bool check_text(const union perf_event *event, size_t pos, const char *text)
+{
+	const char *got = (const void *)event + pos;
+	size_t size = event->header.size;
+
+	if (strcmp(got, text)) {
+		pr_debug("wanted name %s, got %s\n", text, got);
+		return false;
+	}
+	for (size_t i = pos + strlen(text); i < size; i++) {
+		u8 want = i < size - ID_SIZE ? 0 : 0xff;
+
+		if (*((const u8 *)event + i) != want) {
+			pr_debug("wanted %#x at %zu of %zu, got %#x\n", want, i, size,
+				 *((const u8 *)event + i));
+			return false;
+		}
+	}
+	return true;
+}
+
+static int check_map(const struct map_case *c, bool mmap2, size_t padding)
+{
+	size_t pos = mmap2 ? offsetof(union perf_event, mmap2.filename) :
+			     offsetof(union perf_event, mmap.filename);
+	union perf_event *event = new_event(mmap2 ? PERF_RECORD_MMAP2 : PERF_RECORD_MMAP, c->misc,
+					    pos + strlen(c->filename) + 1 + padding + ID_SIZE);
+	struct aslr_view view = new_view();
+	struct aslr_space *space;
+	u64 start, len, pgoff;
+	int ret = TEST_FAIL;
+
+	TEST_ASSERT_VAL("out of memory", event && view.spaces);
+	put_text(event, pos, c->filename);
+	if (mmap2) {
+		event->mmap2.pid = PID;
+		event->mmap2.start = c->start;
+		event->mmap2.len = c->len;
+		event->mmap2.pgoff = c->pgoff;
+	} else {
+		event->mmap.pid = PID;
+		event->mmap.start = c->start;
+		event->mmap.len = c->len;
+		event->mmap.pgoff = c->pgoff;
+	}
+	if (aslr_record__rewrite(&view, event, ID_SIZE)) {
+		pr_debug("error\n");
+		goto out;
+	}
+	start = mmap2 ? event->mmap2.start : event->mmap.start;
+	len = mmap2 ? event->mmap2.len : event->mmap.len;
+	pgoff = mmap2 ? event->mmap2.pgoff : event->mmap.pgoff;
+
+	space = where_space(view.spaces, c->where);
+	if (!is_image(view.spaces, c->where, c->start, start) ||
+	    !is_image(view.spaces, c->pgoff_where, c->pgoff, pgoff) ||
+	    !check_text(event, pos, c->filename))
+		goto out;
+	if (space && aslr_space__contains(space, c->start) != c->is_range) {
+		pr_debug("%sin a mapping\n", c->is_range ? "not " : "");
+		goto out;
+	}
+	if (c->open ? len == c->len : len != (c->want_len ?: c->len)) {
+		pr_debug("length %#" PRIx64 "\n", len);
+		goto out;
+	}
+	ret = TEST_OK;
+out:
+	if (ret)
+		pr_debug("%s, %s, padding %zu\n", c->name, mmap2 ? "MMAP2" : "MMAP", padding);
+	aslr_spaces__delete(view.spaces);
+	free(event);
+	return ret;
+}
+
+static int test__aslr_record_maps(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
+{
+	int ret = TEST_OK;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(map_cases); i++) {
+		for (size_t padding = 0; padding < 8; padding++) {
+			if (check_map(&map_cases[i], false, padding) ||
+			    check_map(&map_cases[i], true, padding))
+				ret = TEST_FAIL;
+		}
+	}
+	return ret;
+}
+
+static u64 child_image(struct aslr_view *view)
+{
+	u64 image = 0;
+
+	aslr_space__translate(aslr_spaces__process(view->spaces, HOST_KERNEL_ID, 43), LIB, &image);
+	return image;
+}
+
+/* Records in a row, and what comes of their addresses. */
+static int test__aslr_record_tasks(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
+{
+	struct aslr_view view = new_view();
+	union perf_event *event = new_event(0, 0, sizeof(*event));
+	struct aslr_space *space;
+	u64 image, child, first;
+
+	TEST_ASSERT_VAL("out of memory", event && view.spaces);
+	space = aslr_spaces__new_process(view.spaces, HOST_KERNEL_ID, PID);
+	TEST_ASSERT_VAL("map", space && !aslr_space__add(space, LIB, LIB + 0xfff, &image));
+	event->header.type = PERF_RECORD_FORK;
+	event->header.size = sizeof(event->fork);
+	event->fork.ppid = PID;
+	event->fork.ptid = PID;
+	event->fork.pid = 43;
+	event->fork.tid = 43;
+	TEST_ASSERT_VAL("fork", !aslr_record__rewrite(&view, event, 0) &&
+			child_image(&view) == image);
+
+	event->header.misc = PERF_RECORD_MISC_FORK_EXEC;
+	TEST_ASSERT_VAL("task found running", !aslr_record__rewrite(&view, event, 0) &&
+			child_image(&view) != image);
+
+	event->header.misc = 0;
+	TEST_ASSERT_VAL("fork", !aslr_record__rewrite(&view, event, 0) &&
+			child_image(&view) == image);
+
+	event->header.type = PERF_RECORD_EXIT;
+	TEST_ASSERT_VAL("exit", !aslr_record__rewrite(&view, event, 0) &&
+			child_image(&view) != image);
+	child = child_image(&view);
+
+	/* A name makes a process of a stray pid. */
+	event->header.type = PERF_RECORD_COMM;
+	event->header.size = offsetof(union perf_event, comm.comm) + 8 + ID_SIZE;
+	event->comm.pid = 44;
+	event->comm.tid = 44;
+	put_text(event, offsetof(union perf_event, comm.comm), "sh");
+	TEST_ASSERT_VAL("comm", !aslr_record__rewrite(&view, event, ID_SIZE) &&
+			check_text(event, offsetof(union perf_event, comm.comm), "sh"));
+	TEST_ASSERT_VAL("process", aslr_spaces__process(view.spaces, HOST_KERNEL_ID, 44) !=
+			aslr_spaces__process(view.spaces, HOST_KERNEL_ID, 43));
+	TEST_ASSERT_VAL("stray", child_image(&view) == child);
+
+	event->header.type = PERF_RECORD_CGROUP;
+	event->header.size = offsetof(union perf_event, cgroup.path) + 8 + ID_SIZE;
+	put_text(event, offsetof(union perf_event, cgroup.path), "/a");
+	TEST_ASSERT_VAL("cgroup", !aslr_record__rewrite(&view, event, ID_SIZE) &&
+			check_text(event, offsetof(union perf_event, cgroup.path), "/a"));
+
+	event->header.type = PERF_RECORD_KSYMBOL;
+	event->header.size = offsetof(union perf_event, ksymbol.name) + 16 + ID_SIZE;
+	event->ksymbol.addr = SYMBOL;
+	event->ksymbol.len = 0x80;
+	event->ksymbol.flags = 0;
+	put_text(event, offsetof(union perf_event, ksymbol.name), "bpf_prog_1");
+	TEST_ASSERT_VAL("ksymbol", !aslr_record__rewrite(&view, event, ID_SIZE) &&
+			is_image(view.spaces, KERNEL, SYMBOL, event->ksymbol.addr) &&
+			check_text(event, offsetof(union perf_event, ksymbol.name), "bpf_prog_1") &&
+			aslr_space__contains(where_space(view.spaces, KERNEL), SYMBOL + 0x7f));
+	first = event->ksymbol.addr;
+
+	event->ksymbol.addr = SYMBOL;
+	event->ksymbol.flags = PERF_RECORD_KSYMBOL_FLAGS_UNREGISTER;
+	TEST_ASSERT_VAL("ksymbol goes", !aslr_record__rewrite(&view, event, ID_SIZE) &&
+			event->ksymbol.addr == first &&
+			!aslr_space__contains(where_space(view.spaces, KERNEL), SYMBOL));
+
+	/* What doesn't fit is dropped. */
+	event->header.type = PERF_RECORD_MMAP;
+	event->header.misc = PERF_RECORD_MISC_USER;
+	event->header.size = offsetof(union perf_event, mmap.filename) + 8;
+	event->mmap.pid = PID;
+	event->mmap.start = 0x10000;
+	event->mmap.len = -0x20000ULL;
+	put_text(event, offsetof(union perf_event, mmap.filename), "//anon");
+	TEST_ASSERT_VAL("too large a map", aslr_record__rewrite(&view, event, 0) == 1);
+
+	free(event);
+	aslr_spaces__delete(view.spaces);
+	return TEST_OK;
+}
+
+static int test__aslr_record_table(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
+{
+	int ret = TEST_OK;
+
+	for (unsigned int type = 1; type < PERF_RECORD_HEADER_MAX + 3; type++) {
+		const struct aslr_record *record = aslr_record__find(type);
+		bool known = type < PERF_RECORD_MAX || (type >= PERF_RECORD_USER_TYPE_START &&
+							type < PERF_RECORD_HEADER_MAX);
+
+		if (!known ? record->name || record->action != ASLR_DROP || record->rewrite :
+			     !record->name || !*record->name || !record->why || !*record->why) {
+			pr_debug("record type %u: %s\n", type, record->name ?: "no row");
+			ret = TEST_FAIL;
+		}
+		if (known && record->action != ASLR_DROP &&
+		    (record->min_size < sizeof(struct perf_event_header) ||
+		     (record->text && record->min_size != record->text + 1))) {
+			pr_debug("record %s: least size %zu, text at %zu\n", record->name,
+				 record->min_size, record->text);
+			ret = TEST_FAIL;
+		}
+	}
+	TEST_ASSERT_VAL("no such type", aslr_record__find(-1U)->action == ASLR_DROP &&
+			aslr_record__find(0)->action == ASLR_DROP);
+
+	for (unsigned int feat = HEADER_FIRST_FEATURE; feat < HEADER_LAST_FEATURE + 3; feat++) {
+		const struct aslr_feature *feature = aslr_feature__find(feat);
+
+		if (feat >= HEADER_LAST_FEATURE ?
+			    feature->name || feature->action != ASLR_DROP :
+			    !feature->name || !*feature->name || !feature->why || !*feature->why ||
+			    (feature->action == ASLR_REWRITE && !feature->rewrite)) {
+			pr_debug("header feature %u: %s\n", feat, feature->name ?: "no row");
+			ret = TEST_FAIL;
+		}
+	}
+	TEST_ASSERT_VAL("no such feature", aslr_feature__find(-1U)->action == ASLR_DROP &&
+			aslr_feature__find(0)->action == ASLR_DROP);
+	return ret;
+}
+
+/* Each kind of record at each size up to the largest of its fixed parts. */
+static int test__aslr_record_short(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
+{
+	int ret = TEST_OK;
+
+	for (unsigned int type = 0; type < PERF_RECORD_HEADER_MAX; type++) {
+		const struct aslr_record *record = aslr_record__find(type);
+
+		if (record->action == ASLR_DROP)
+			continue;
+		for (size_t size = sizeof(struct perf_event_header); size < 128; size++) {
+			union perf_event *event = new_event(type, PERF_RECORD_MISC_USER, size);
+			struct aslr_view view = new_view();
+			size_t id_size = record->text ? ID_SIZE : 0;
+			bool fits = size >= record->min_size + id_size;
+			int err;
+
+			TEST_ASSERT_VAL("out of memory", event && view.spaces);
+			/* The ids aren't text. */
+			if (id_size && size >= id_size + sizeof(struct perf_event_header))
+				memset((void *)event + size - id_size, 0, id_size);
+			err = aslr_record__rewrite(&view, event, id_size);
+			if (err != (fits ? 0 : -EINVAL)) {
+				pr_debug("%s of %zu bytes: got %d\n", record->name, size, err);
+				ret = TEST_FAIL;
+			}
+			/* Text that doesn't end. */
+			if (record->text && fits) {
+				memset((void *)event + record->text, 'a', size - record->text);
+				if (aslr_record__rewrite(&view, event, id_size) != -EINVAL) {
+					pr_debug("%s of %zu bytes: text without end\n",
+						 record->name, size);
+					ret = TEST_FAIL;
+				}
+			}
+			aslr_spaces__delete(view.spaces);
+			free(event);
+		}
+	}
+	return ret;
+}
+
+#define MAPPINGS	"4:cpu\0006:kprobe\0007:uprobe\00028:msr"
+#define ANYTHING	0x1122334455667788ULL
+
+static int test__aslr_attrs(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
+{
+	/* What of config1, 2 and 3 stays: one bit each. */
+	static const struct {
+		const char	*name;
+		u32		type;
+		u64		config1;
+		u64		config2;
+		u8		stays;
+		enum where	where;
+		bool		config2_where;
+	} attrs[] = {
+		{ "hardware", PERF_TYPE_HARDWARE, ANYTHING, ANYTHING, 7, SAME, false },
+		{ "cache", PERF_TYPE_HW_CACHE, ANYTHING, ANYTHING, 7, SAME, false },
+		{ "raw", PERF_TYPE_RAW, ANYTHING, ANYTHING, 7, SAME, false },
+		{ "software", PERF_TYPE_SOFTWARE, ANYTHING, ANYTHING, 0, SAME, false },
+		{ "tracepoint", PERF_TYPE_TRACEPOINT, ANYTHING, ANYTHING, 0, SAME, false },
+		{ "breakpoint, process", PERF_TYPE_BREAKPOINT, EXE, 8, 6, USER, false },
+		{ "breakpoint, kernel", PERF_TYPE_BREAKPOINT, TEXT, 8, 6, KERNEL, false },
+		{ "cpu", 4, ANYTHING, ANYTHING, 7, SAME, false },
+		{ "kprobe, address", 6, 0, TEXT + 5, 5, KERNEL, true },
+		{ "kprobe, function", 6, LIB, 0x10, 6, SAME, false },
+		{ "uprobe", 7, LIB, 0x1136, 6, SAME, false },
+		{ "msr", 28, 1, 2, 7, SAME, false },
+		{ "unknown", 29, ANYTHING, ANYTHING, 0, SAME, false },
+		{ "a part of a number", 2, ANYTHING, ANYTHING, 0, SAME, false },
+	};
+	int ret = TEST_OK;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(attrs); i++) {
+		struct aslr_view view = new_view();
+		struct aslr_header header = {
+			.spaces = view.spaces, .pmu_mappings = MAPPINGS, .nr_pmu_mappings = 4,
+		};
+		struct perf_event_attr old = {
+			.type = attrs[i].type, .size = sizeof(old), .config = 5,
+			.sample_type = PERF_SAMPLE_IP, .sig_data = LIB, .config1 = attrs[i].config1,
+			.config2 = attrs[i].config2, .config3 = ANYTHING,
+		}, attr = old, want = old;
+		u64 old_addr = attrs[i].config2_where ? old.config2 : old.config1;
+		u64 addr = old_addr;
+		struct aslr_space *space = attrs[i].where == USER ?
+			aslr_spaces__process(view.spaces, HOST_KERNEL_ID, -1) :
+			where_space(view.spaces, attrs[i].where);
+		int err = aslr_header__rewrite_attr(&header, &attr);
+
+		want.sig_data = 0;
+		want.config1 = attrs[i].stays & 1 ? want.config1 : 0;
+		want.config2 = attrs[i].stays & 2 ? want.config2 : 0;
+		want.config3 = attrs[i].stays & 4 ? want.config3 : 0;
+		if (space && aslr_space__translate(space, old_addr, &addr))
+			err = -1;
+		if (space && attrs[i].config2_where)
+			want.config2 = addr;
+		else if (space)
+			want.config1 = addr;
+		if (err || memcmp(&attr, &want, sizeof(attr)) || (space && addr == old_addr)) {
+			pr_debug("attribute %s: error %d, got %" PRIx64 " %" PRIx64 " %" PRIx64
+				 ", wanted %" PRIx64 " %" PRIx64 " %" PRIx64 "\n", attrs[i].name,
+				 err, (u64)attr.config1, (u64)attr.config2, (u64)attr.config3,
+				 (u64)want.config1, (u64)want.config2, (u64)want.config3);
+			ret = TEST_FAIL;
+		}
+		aslr_spaces__delete(view.spaces);
+	}
+	return ret;
+}
+
+static int test__aslr_text_numbers(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
+{
+	static const struct {
+		const char	*text;
+		/* %s: what the breakpoint's address has become. */
+		const char	*want;
+	} texts[] = {
+		{ "", "" },
+		{ "cycles:u", "cycles:u" },
+		{ "mem:0x404040/8:rw", "mem:0x%s/8:rw" },
+		{ "404040", "%s" },
+		{ "x404040-404040", "x%s-%s" },
+		{ "mem:0x404041:x", "mem:0x000000:x" },
+		{ "mem:0x604040:x", "mem:0x604040:x" },
+		{ "0x402123", "0x402123" },
+		{ "0x401123", "0x000000" },
+		{ "0x7f1234560010", "0x000000000000" },
+		{ "7F1234560010,", "000000000000," },
+		{ "0xffffffff96600000", "0x0000000000000000" },
+		{ "-F 4000 -g fff", "-F 4000 -g fff" },
+		{ "fffff", "fffff" },
+		{ "0123456789abcdef0123456789abcdef01234567",
+		  "0123456789abcdef0123456789abcdef01234567" },
+		{ "100000000", "000000000" },
+		{ "ffffffff", "ffffffff" },
+	};
+	int ret = TEST_OK;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(texts); i++) {
+		struct aslr_view view = new_view();
+		struct aslr_header header = { .spaces = view.spaces };
+		struct perf_event_attr attr = { .type = PERF_TYPE_BREAKPOINT, .bp_addr = 0x404040 };
+		char want[128], addr[32];
+		size_t size = 128;
+		char *text = malloc(size);
+		struct aslr_space *space;
+		u64 image;
+
+		TEST_ASSERT_VAL("out of memory", text && view.spaces);
+		space = aslr_spaces__new_process(view.spaces, HOST_KERNEL_ID, PID);
+		TEST_ASSERT_VAL("addresses", !aslr_header__rewrite_attr(&header, &attr) && space &&
+				!aslr_space__add(space, EXE, EXE + 0xfff, &image));
+		scnprintf(addr, sizeof(addr), "%" PRIx64, (u64)attr.bp_addr);
+		memset(text, 0, size);
+		memcpy(text, texts[i].text, strlen(texts[i].text));
+		want[0] = '\0';
+		for (const char *pos = texts[i].want; *pos; pos++) {
+			size_t len = strlen(want);
+
+			if (*pos == '%')
+				scnprintf(want + len, sizeof(want) - len, "%s", addr);
+			else
+				scnprintf(want + len, sizeof(want) - len, "%c", *pos);
+			pos += *pos == '%';
+		}
+		aslr_header__rewrite_text(&header, text, size);
+		if (strcmp(text, want)) {
+			pr_debug("%s: wanted %s, got %s\n", texts[i].text, want, text);
+			ret = TEST_FAIL;
+		}
+		free(text);
+
+		/* Text that fills all there is: no NUL, and nothing is written behind it. */
+		size = strlen(texts[i].text);
+		text = malloc(size ?: 1);
+		TEST_ASSERT_VAL("out of memory", text);
+		memcpy(text, texts[i].text, size);
+		aslr_header__rewrite_text(&header, text, size);
+		for (size_t j = 0; j < size && ret == TEST_OK; j++) {
+			if (text[j] != texts[i].text[j] && text[j] != '0' &&
+			    !strchr(addr, text[j])) {
+				pr_debug("%s: got %.*s\n", texts[i].text, (int)size, text);
+				ret = TEST_FAIL;
+			}
+		}
+		free(text);
+		aslr_spaces__delete(view.spaces);
+	}
+	return ret;
+}
+
+struct bytes {
+	size_t	size;
+	char	data[1024];
+};
+
+static void put(struct bytes *b, const void *data, size_t size)
+{
+	memcpy(b->data + b->size, data, size);
+	b->size += size;
+}
+
+static void put_u32(struct bytes *b, u32 value)
+{
+	put(b, &value, sizeof(value));
+}
+
+static void put_u64(struct bytes *b, u64 value)
+{
+	put(b, &value, sizeof(value));
+}
+
+static void put_string(struct bytes *b, const char *str)
+{
+	put(b, str, strlen(str) + 1);
+}
+
+static void put_file(struct bytes *b, const char *str)
+{
+	put_u64(b, strlen(str));
+	put(b, str, strlen(str));
+}
+
+/* Tracing data as trace_report() reads it. */
+static void put_tracing(struct bytes *b, const char *version, bool secrets)
+{
+#ifdef __LITTLE_ENDIAN
+	char bigendian = 0;
+#else
+	char bigendian = 1;
+#endif
+	static const char symbols[] = "ffffffff96600000 T _text\n";
+	static const char formats[] = "0xffffffff97012345 : \"RCU\"\n";
+
+	put(b, "\027\010\104tracing", 10);
+	put_string(b, version);
+	put(b, &bigendian, 1);
+	put(b, "\010", 1);
+	put_u32(b, 4096);
+	put_string(b, "header_page");
+	put_file(b, "\tfield: u64 timestamp;\n");
+	put_string(b, "header_event");
+	put_file(b, "# compressed entry header\n");
+	put_u32(b, 1);
+	put_file(b, "name: function\n");
+	put_u32(b, 2);
+	put_string(b, "sched");
+	put_u32(b, 2);
+	put_file(b, "name: sched_switch\nprint fmt: \"%p ffffffff81000000\"\n");
+	put_file(b, "");
+	put_string(b, "raw_syscalls");
+	put_u32(b, 0);
+	put_u32(b, secrets ? sizeof(symbols) - 1 : 0);
+	put(b, symbols, secrets ? sizeof(symbols) - 1 : 0);
+	put_u32(b, secrets ? sizeof(formats) - 1 : 0);
+	put(b, formats, secrets ? sizeof(formats) - 1 : 0);
+	if (strcmp(version, "0.5"))
+		put_file(b, "1 init\n4321 sh\n");
+}
+
+static int rewrite_tracing(const struct bytes *in, size_t size, struct bytes *out)
+{
+	struct aslr_header header = { .spaces = aslr_spaces__new() };
+	/* At the end of a buffer. */
+	void *buf = malloc(size ?: 1);
+	int err = -ENOMEM;
+
+	if (buf && header.spaces) {
+		memcpy(buf, in->data, size);
+		out->size = size;
+		err = aslr_tracing__rewrite(&header, buf, &out->size);
+		if (!err)
+			memcpy(out->data, buf, out->size);
+	}
+	aslr_spaces__delete(header.spaces);
+	free(buf);
+	return err;
+}
+
+static int test__aslr_tracing(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
+{
+	static const char * const versions[] = { "0.5", "0.6" };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(versions); i++) {
+		struct bytes in = {}, want = {}, got = {};
+		int err;
+
+		put_tracing(&in, versions[i], true);
+		put_tracing(&want, versions[i], false);
+		err = rewrite_tracing(&in, in.size, &got);
+		if (err || got.size != want.size || memcmp(got.data, want.data, want.size)) {
+			pr_debug("version %s: wanted %zu bytes, got %zu, error %d\n", versions[i],
+				 want.size, got.size, err);
+			return TEST_FAIL;
+		}
+		for (size_t size = 0; size < in.size; size++) {
+			err = rewrite_tracing(&in, size, &got);
+			if (err != -EINVAL) {
+				pr_debug("version %s: wanted error %d for %zu of %zu bytes, got %d\n",
+					 versions[i], -EINVAL, size, in.size, err);
+				return TEST_FAIL;
+			}
+		}
+		/* Every byte as all ones: what isn't a size may be anything. */
+		for (size_t pos = 0; pos < in.size; pos++) {
+			char old = in.data[pos];
+
+			in.data[pos] = 0xff;
+			rewrite_tracing(&in, in.size, &got);
+			in.data[pos] = old;
+		}
+		/* A page size, and garbage behind the end. */
+		put(&in, "ffffffff96600000", 16);
+		TEST_ASSERT_VAL("more than there should be",
+				!rewrite_tracing(&in, in.size, &got) && got.size == want.size);
+		in.data[10 + 4] ^= 1;
+		TEST_ASSERT_VAL("other byte order", rewrite_tracing(&in, in.size, &got) == -EINVAL);
+	}
+	return TEST_OK;
+}
+
+static int rewrite_feature(unsigned int feat, const struct bytes *in, size_t size,
+			   struct bytes *out)
+{
+	const struct aslr_feature *feature = aslr_feature__find(feat);
+	struct aslr_header header = { .spaces = aslr_spaces__new() };
+	void *buf = malloc(size ?: 1);
+	int err = -ENOMEM;
+
+	if (buf && header.spaces) {
+		memcpy(buf, in->data, size);
+		out->size = size;
+		err = feature->rewrite(&header, buf, &out->size);
+		if (!err)
+			memcpy(out->data, buf, out->size);
+	}
+	aslr_spaces__delete(header.spaces);
+	free(buf);
+	return err;
+}
+
+static int test__aslr_features(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
+{
+	static const struct perf_event_attr attr = {
+		.type = PERF_TYPE_BREAKPOINT, .size = sizeof(attr), .bp_addr = LIB, .bp_len = 8,
+	};
+	struct bytes in = {}, got = {};
+	struct perf_event_attr new;
+	char name[32];
+
+	/* Strings have room behind their NUL. */
+	put_u32(&in, 2);
+	put_u32(&in, 8);
+	put(&in, "perf\0\0\0", 8);
+	put_u32(&in, 24);
+	put(&in, "mem:0x7f1234560000\0\0\0\0\0", 24);
+	TEST_ASSERT_VAL("command line", !rewrite_feature(HEADER_CMDLINE, &in, in.size, &got) &&
+			got.size == in.size && !strcmp(got.data + 8, "perf") &&
+			!strcmp(got.data + 20, "mem:0x000000000000"));
+	for (size_t size = 0; size < in.size; size++)
+		TEST_ASSERT_VAL("cut off command line",
+				rewrite_feature(HEADER_CMDLINE, &in, size, &got) == -EINVAL);
+
+	in.size = 0;
+	put_u32(&in, 2);
+	put_u32(&in, sizeof(attr));
+	for (unsigned int i = 0; i < 2; i++) {
+		put(&in, &attr, sizeof(attr));
+		put_u32(&in, 1);
+		put_u32(&in, 24);
+		put(&in, "mem:0x7f1234560000\0\0\0\0\0", 24);
+		put_u64(&in, 5);
+	}
+	TEST_ASSERT_VAL("events", !rewrite_feature(HEADER_EVENT_DESC, &in, in.size, &got) &&
+			got.size == in.size);
+	memcpy(&new, got.data + 8, sizeof(new));
+	TEST_ASSERT_VAL("address of an event", new.bp_addr != LIB && new.bp_addr &&
+			new.bp_len == 8);
+	scnprintf(name, sizeof(name), "mem:0x%" PRIx64, (u64)new.bp_addr);
+	TEST_ASSERT_VAL("name of an event", !strcmp(got.data + 8 + sizeof(new) + 8, name));
+	for (size_t size = 0; size < in.size; size++)
+		TEST_ASSERT_VAL("cut off events",
+				rewrite_feature(HEADER_EVENT_DESC, &in, size, &got) == -EINVAL);
+	for (size_t pos = 0; pos < in.size; pos++) {
+		char old = in.data[pos];
+
+		in.data[pos] = 0xff;
+		rewrite_feature(HEADER_EVENT_DESC, &in, in.size, &got);
+		in.data[pos] = old;
+	}
+	return TEST_OK;
+}
+
+static struct test_case tests__aslr_record[] = {
+	TEST_CASE("aslr records of mappings", aslr_record_maps),
+	TEST_CASE("aslr records of tasks and symbols", aslr_record_tasks),
+	TEST_CASE("aslr tables of records and header features", aslr_record_table),
+	TEST_CASE("aslr short records", aslr_record_short),
+	TEST_CASE("aslr event attributes", aslr_attrs),
+	TEST_CASE("aslr numbers in text", aslr_text_numbers),
+	TEST_CASE("aslr tracing data", aslr_tracing),
+	TEST_CASE("aslr header features", aslr_features),
+	{ .name = NULL, }
+};
+
+struct test_suite suite__aslr_record = {
+	.desc = "aslr records",
+	.test_cases = tests__aslr_record,
+};
