@@ -358,6 +358,7 @@ static bool aslr_ranges__try_fresh(struct aslr_ranges *ranges, const struct aslr
 {
 	struct aslr_cursor *cursor = &RC_CHK_ACCESS(ranges)->cursors[index];
 	const struct aslr_arena *arenas = zone->ranges;
+	const struct aslr_range *range;
 	struct aslr_cursor next = *cursor;
 
 	while (next.arena < ASLR_ARENAS && arenas[next.arena].last) {
@@ -375,8 +376,8 @@ static bool aslr_ranges__try_fresh(struct aslr_ranges *ranges, const struct aslr
 				return true;
 			}
 			/* A range that grew is in the way. */
-			next.next = range__image_last(aslr_ranges__first_image_from(ranges,
-						      *image - ASLR_PAGE_SIZE)) + 1;
+			range = aslr_ranges__first_image_from(ranges, *image - ASLR_PAGE_SIZE);
+			next.next = range__image_last(range) + 1;
 			continue;
 		}
 		if (++next.arena < ASLR_ARENAS)

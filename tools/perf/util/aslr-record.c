@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
+#include <linux/bits.h>
+#include <linux/build_bug.h>
 #include <linux/kernel.h>
 #include <linux/sizes.h>
 #include <linux/string.h>
@@ -17,7 +19,7 @@
 #define MODULE_MAX	SZ_64M
 
 /* File offsets beyond that aren't believed if they look like an address. */
-#define FILE_OFFSET_MAX	(1ULL << 32)
+#define FILE_OFFSET_MAX	BIT_ULL(32)
 
 /* As perf's readers tell the kernel's text from modules. */
 static bool is_kernel_text(const char *filename)
@@ -126,30 +128,36 @@ static int rewrite_mapping(struct aslr_view *view, u16 misc, struct mapping *map
 	return err == -ENOSPC ? 1 : err;
 }
 
-#define REWRITE_MAPPING(_view, _record) ({					\
-	struct mapping mapping = {						\
-		.pid		= (_record)->pid,				\
-		.filename	= (_record)->filename,				\
-		.start		= (_record)->start,				\
-		.len		= (_record)->len,				\
-		.pgoff		= (_record)->pgoff,				\
-	};									\
-	int __err = rewrite_mapping(_view, (_record)->header.misc, &mapping);	\
-										\
-	(_record)->start = mapping.start;					\
-	(_record)->len = mapping.len;						\
-	(_record)->pgoff = mapping.pgoff;					\
-	__err;									\
-})
+/* The fields that MMAP and MMAP2 have at the same place, and the name that they have not. */
+static int rewrite_mapping_record(struct aslr_view *view, struct perf_record_mmap *record,
+				  const char *filename)
+{
+	struct mapping mapping = {
+		.pid		= record->pid,
+		.filename	= filename,
+		.start		= record->start,
+		.len		= record->len,
+		.pgoff		= record->pgoff,
+	};
+	int err = rewrite_mapping(view, record->header.misc, &mapping);
+
+	record->start = mapping.start;
+	record->len = mapping.len;
+	record->pgoff = mapping.pgoff;
+	return err;
+}
 
 static int rewrite_mmap(struct aslr_view *view, union perf_event *event)
 {
-	return REWRITE_MAPPING(view, &event->mmap);
+	return rewrite_mapping_record(view, &event->mmap, event->mmap.filename);
 }
 
 static int rewrite_mmap2(struct aslr_view *view, union perf_event *event)
 {
-	return REWRITE_MAPPING(view, &event->mmap2);
+	BUILD_BUG_ON(offsetof(struct perf_record_mmap, pgoff) !=
+		     offsetof(struct perf_record_mmap2, pgoff));
+
+	return rewrite_mapping_record(view, &event->mmap, event->mmap2.filename);
 }
 
 static int rewrite_ksymbol(struct aslr_view *view, union perf_event *event)
@@ -204,7 +212,7 @@ static int learn_exit(struct aslr_view *view, union perf_event *event)
 		.min_size = _min_size, .text = _text, .rewrite = _rewrite,	\
 	}
 
-#define SIZE(_member)		sizeof(((union perf_event *)0)->_member)
+#define SIZE(_record)		sizeof(struct perf_record_##_record)
 #define TEXT(_member, _text)	offsetof(union perf_event, _member._text)
 #define HEADER			sizeof(struct perf_event_header)
 
@@ -227,12 +235,12 @@ static const struct aslr_record aslr_records[PERF_RECORD_HEADER_MAX] = {
 	ROW(ITRACE_START, KEEP, SIZE(itrace_start), "process and thread numbers"),
 	ROW(LOST_SAMPLES, KEEP, SIZE(lost_samples), "count"),
 	ROW(SWITCH, KEEP, HEADER, "times only"),
-	ROW(SWITCH_CPU_WIDE, KEEP, SIZE(context_switch), "process and thread numbers"),
+	ROW(SWITCH_CPU_WIDE, KEEP, SIZE(switch), "process and thread numbers"),
 	ROW(NAMESPACES, KEEP, TEXT(namespaces, link_info),
 	    "process and thread numbers, device and inode numbers"),
 	ROW_FN(KSYMBOL, REWRITE, TEXT(ksymbol, name) + 1, TEXT(ksymbol, name), rewrite_ksymbol,
 	       "addr"),
-	ROW(BPF_EVENT, KEEP, SIZE(bpf), "number and tag of a program"),
+	ROW(BPF_EVENT, KEEP, SIZE(bpf_event), "number and tag of a program"),
 	ROW_FN(CGROUP, KEEP, TEXT(cgroup, path) + 1, TEXT(cgroup, path), NULL,
 	       "number and path"),
 	ROW(TEXT_POKE, DROP, 0, "kernel code, with addresses in it"),
@@ -290,9 +298,6 @@ int aslr_record__rewrite(struct aslr_view *view, union perf_event *event, size_t
 {
 	const struct aslr_record *record = aslr_record__find(event->header.type);
 	int err;
-
-	BUILD_BUG_ON(PERF_RECORD_MAX != PERF_RECORD_AUX_OUTPUT_HW_ID + 1);
-	BUILD_BUG_ON(PERF_RECORD_HEADER_MAX != PERF_RECORD_FINISHED_INIT + 1);
 
 	if (event->header.size < record->min_size)
 		return -EINVAL;

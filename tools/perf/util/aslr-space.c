@@ -265,7 +265,8 @@ int aslr_space__add_text(struct aslr_space *space, u64 start, u64 len, u64 ref,
 			 struct aslr_text *text)
 {
 	u64 last = len && len - 1 <= -1ULL - start ? start + len - 1 : -1ULL;
-	const struct aslr_zone *zone = &space->zones[aslr_zones__index(space->zones, ref ?: start ?: last)];
+	unsigned int index = aslr_zones__index(space->zones, ref ?: start ?: last);
+	const struct aslr_zone *zone = &space->zones[index];
 	u64 base = start, end = last + 1, size = zone->text_size, window;
 	bool open = !(end & ~ASLR_PAGE_MASK) || !((end + 1) & ~ASLR_PAGE_MASK) ||
 		    last - start >= size;

@@ -104,7 +104,7 @@ int aslr_tracing__rewrite(struct aslr_header *header, void *buf, size_t *size)
 	void *text;
 	u64 len;
 
-	expect(&t, "\027\010\104" "tracing", 10);
+	expect(&t, "\027\010Dtracing", 10);
 	version = take_string(&t);
 	bigendian = take(&t, 1);
 	if (!bigendian || *bigendian != HOST_BIGENDIAN)

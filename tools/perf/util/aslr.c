@@ -501,7 +501,7 @@ void aslr__report(const struct aslr *aslr, const struct perf_session *session)
 		fprintf(stderr, "%s ]\n", dropped.nr ? "" : "nothing dropped");
 
 	if (verbose > 0)
-		fprintf(stderr, "[ perf inject: %" PRIu64 " samples, %" PRIu64 " addresses rewritten, "
-			"%lu pages outside of mappings ]\n", aslr->stats.nr_samples,
-			aslr->stats.nr_addrs, aslr_spaces__nr_pages(aslr->spaces));
+		fprintf(stderr, "[ perf inject: samples %" PRIu64 ", addresses %" PRIu64 ", pages %lu ]\n",
+			aslr->stats.nr_samples, aslr->stats.nr_addrs,
+			aslr_spaces__nr_pages(aslr->spaces));
 }

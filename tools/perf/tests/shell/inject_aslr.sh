@@ -76,7 +76,8 @@ stop_load() {
 # check NAME: NAME.safe has what NAME.data has, but for addresses.
 check() {
 	"${PYTHON}" "${lib}/aslr_audit.py" "${dir}/$1.data" "${dir}/$1.safe" || fail "$1: audit"
-	"${PYTHON}" "${lib}/aslr_function.py" "${dir}/$1.data" "${dir}/$1.safe" || fail "$1: function"
+	"${PYTHON}" "${lib}/aslr_function.py" "${dir}/$1.data" "${dir}/$1.safe" ||
+		fail "$1: function"
 	"${PYTHON}" "${lib}/aslr_compare.py" --perf perf "${dir}/$1.data" "${dir}/$1.safe" ||
 		fail "$1: compare"
 }
@@ -89,7 +90,8 @@ inject_and_check() {
 
 # Is there somebody else to be?
 can_become_nobody() {
-	[ "$(id -u)" = 0 ] && setpriv --reuid=nobody --clear-groups test -x "$(command -v perf)" 2> /dev/null
+	[ "$(id -u)" = 0 ] &&
+		setpriv --reuid=nobody --clear-groups test -x "$(command -v perf)" 2> /dev/null
 }
 
 as_nobody() {
@@ -115,8 +117,9 @@ test_fork() {
 			> "${dir}/fork.${f}.symbols"
 	done
 	cmp "${dir}/fork.data.symbols" "${dir}/fork.safe.symbols" || fail "fork: symbols"
-	[ "$(awk '/PyEval/ { print $2 }' "${dir}/fork.safe.symbols" | sort -u | wc -l)" -ge 4 ] ||
-		grep -q -v PyEval "${dir}/fork.data.symbols" || fail "fork: children without symbols"
+	for f in data safe; do
+		awk '/PyEval/ { print $2 }' "${dir}/fork.${f}.symbols" | sort -u | wc -l
+	done | uniq | wc -l | grep -q -x 1 || fail "fork: children without symbols"
 }
 
 test_system() {
@@ -168,7 +171,8 @@ test_pipes() {
 
 	echo "Pipes"
 	perf record -q -e cpu-clock -g -o - -- "${PYTHON}" "${dir}/alloc.py" > "${dir}/pipe.data"
-	perf inject --aslr -i - -o - < "${dir}/pipe.data" > "${dir}/pipe.safe" || fail "pipe: inject"
+	perf inject --aslr -i - -o - < "${dir}/pipe.data" > "${dir}/pipe.safe" ||
+		fail "pipe: inject"
 	check pipe
 	pipe_report < "${dir}/pipe.data" > "${dir}/pipe.report"
 	perf inject --aslr < "${dir}/pipe.data" | pipe_report | cmp - "${dir}/pipe.report" ||
@@ -192,7 +196,8 @@ test_pipes() {
 		fail "file to pipe: report"
 	# Features are those of the input, not of this machine and command.
 	for what in hostname cmdline cpudesc; do
-		perf report -i "${dir}/fork.data" --header-only | grep "^# ${what}" > "${dir}/header"
+		perf report -i "${dir}/fork.data" --header-only | grep "^# ${what}" \
+			> "${dir}/header"
 		perf report -i - --header-only < "${dir}/file-pipe.safe" |
 			grep -F -x -q -f "${dir}/header" || fail "file to pipe: ${what}"
 	done
@@ -209,11 +214,12 @@ test_reproducible() {
 	cmp "${dir}/fork.safe" "${dir}/again" || fail "second run differs"
 	(cd / && HOME=/nonexistent TZ=Asia/Tokyo \
 		perf inject --aslr -i "${dir}/fork.data" -o "${dir}/again")
-	cmp "${dir}/fork.safe" "${dir}/again" || fail "another HOME and directory make a difference"
+	cmp "${dir}/fork.safe" "${dir}/again" || fail "HOME and directory make a difference"
 	if [ -w "${restrict}" ]; then
 		old=$(cat "${restrict}")
 		echo $((old ? 0 : 2)) > "${restrict}"
-		perf inject --aslr -i "${dir}/fork.data" -o "${dir}/again" || fail "kptr_restrict: inject"
+		perf inject --aslr -i "${dir}/fork.data" -o "${dir}/again" ||
+			fail "kptr_restrict: inject"
 		echo "${old}" > "${restrict}"
 		cmp "${dir}/fork.safe" "${dir}/again" || fail "kptr_restrict makes a difference"
 	fi
@@ -231,10 +237,12 @@ test_reproducible() {
 test_auditor() {
 	echo "The auditor itself"
 	"${PYTHON}" "${lib}/aslr_lib_test.py" || fail "tests of the library"
-	if "${PYTHON}" "${lib}/aslr_audit.py" "${dir}/fork.data" "${dir}/fork.data" > /dev/null; then
+	cp "${dir}/fork.data" "${dir}/same"
+	if "${PYTHON}" "${lib}/aslr_audit.py" "${dir}/fork.data" "${dir}/same" > /dev/null; then
 		fail "no finds in the original"
 	fi
-	"${PYTHON}" "${lib}/aslr_put_back.py" "${dir}/fork.data" "${dir}/fork.safe" "${dir}/leak"
+	"${PYTHON}" "${lib}/aslr_put_back.py" "${dir}/fork.data" "${dir}/fork.safe" \
+		"${dir}/leak"
 	if "${PYTHON}" "${lib}/aslr_audit.py" "${dir}/fork.data" "${dir}/leak" > /dev/null; then
 		fail "no find where an address was put back"
 	fi
@@ -294,7 +302,8 @@ test_whole() {
 		fail "cut input: exit status 0"
 	fi
 	cmp "${dir}/fork.safe" "${dir}/kept" || fail "a failed run changes the old output"
-	[ "$(stat -c %i "${dir}/kept")" = "${before}" ] || fail "a failed run replaces the old output"
+	[ "$(stat -c %i "${dir}/kept")" = "${before}" ] ||
+		fail "a failed run replaces the old output"
 	(umask 0; perf inject --aslr -i "${dir}/fork.data" -o "${dir}/kept")
 	[ "$(stat -c %a "${dir}/kept")" = 600 ] || fail "others can read the output"
 	if perf inject --aslr -i "${dir}/fork.data" -o /dev/full 2> /dev/null; then

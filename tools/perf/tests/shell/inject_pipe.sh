@@ -46,7 +46,7 @@ test_live_pipe() {
 		return
 	fi
 	if [ "${cut}" -gt "${whole}" ]; then
-		echo "inject to a pipe [Failed, ${cut} of $((whole + cut)) times the last event is cut]"
+		echo "inject to a pipe [Failed, cut ${cut} of $((whole + cut)) times]"
 		err=1
 		return
 	fi

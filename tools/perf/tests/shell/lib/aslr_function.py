@@ -12,8 +12,9 @@ space of each process, and the same of guests, it checks:
     - outside of all mappings, pages map one to one, for as long as nothing new is
       mapped there and the process does not exec;
     - no two mappings that live at the same time overlap in SAFE; neighbours (with
-      less than a page between them) stay as far apart as they were, all others
-      have at least a page between them; no stray page is inside a mapping;
+      less than a page between them) stay as far apart as they were, one of two that
+      were not neighbours of each other is enough; all others have at least a page
+      between them; no stray page is inside a mapping;
     - the page offset stays, zero stays zero and nothing else becomes zero;
     - user addresses stay below 2^63 and kernel addresses at or above it; what was
       below 4 GiB in a 32-bit machine or task stays below 4 GiB;
