@@ -500,8 +500,10 @@ void aslr__report(const struct aslr *aslr, const struct perf_session *session)
 	if (blanked.nr || dropped.nr)
 		fprintf(stderr, "%s ]\n", dropped.nr ? "" : "nothing dropped");
 
-	if (verbose > 0)
-		fprintf(stderr, "[ perf inject: samples %" PRIu64 ", addresses %" PRIu64 ", pages %lu ]\n",
-			aslr->stats.nr_samples, aslr->stats.nr_addrs,
+	if (verbose > 0) {
+		fprintf(stderr, "[ perf inject: %" PRIu64 " samples, ", aslr->stats.nr_samples);
+		fprintf(stderr, "%" PRIu64 " addresses rewritten, ", aslr->stats.nr_addrs);
+		fprintf(stderr, "%lu pages outside of mappings ]\n",
 			aslr_spaces__nr_pages(aslr->spaces));
+	}
 }
