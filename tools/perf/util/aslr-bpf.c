@@ -92,8 +92,11 @@ static int rewrite_prog(struct aslr_space *kernel, struct bpf_prog_info *info, u
 	if (!new)
 		return -ENOMEM;
 
-	for (unsigned int i = 0; !err && i < ARRAY_SIZE(bpf_arrays); i++) {
+	/* What is rewritten comes last: it counts if arrays overlap. */
+	for (unsigned int n = 0; !err && n < 2 * ARRAY_SIZE(bpf_arrays); n++) {
+		unsigned int i = n % ARRAY_SIZE(bpf_arrays);
 		const struct bpf_array *array = &bpf_arrays[i];
+		bool last = n >= ARRAY_SIZE(bpf_arrays);
 		u64 size = array->size ?: info_u32(info, array->rec_size), offset;
 
 		memcpy(&offset, (void *)info + array->array, sizeof(offset));
@@ -105,6 +108,10 @@ static int rewrite_prog(struct aslr_space *kernel, struct bpf_prog_info *info, u
 			*arrays &= ~BIT_ULL(i);
 			continue;
 		}
+		if (last && array->action != ASLR_REWRITE)
+			continue;
+		if (!last && array->action == ASLR_REWRITE)
+			continue;
 		if (offset > len || size > len - offset)
 			err = -EINVAL;
 		else

@@ -71,6 +71,17 @@ static const char *pmu_name(const struct aslr_header *header, u32 type)
 	return NULL;
 }
 
+/* Nothing that is counted is configured with an address of the kernel. */
+static void clear_addresses(struct perf_event_attr *attr)
+{
+	if (attr->config1 >> 63)
+		attr->config1 = 0;
+	if (attr->config2 >> 63)
+		attr->config2 = 0;
+	if (attr->config3 >> 63)
+		attr->config3 = 0;
+}
+
 int aslr_header__rewrite_attr(struct aslr_header *header, struct perf_event_attr *attr)
 {
 	const char *name = NULL;
@@ -87,6 +98,7 @@ int aslr_header__rewrite_attr(struct aslr_header *header, struct perf_event_attr
 	case PERF_TYPE_HW_CACHE:
 	case PERF_TYPE_RAW:
 		/* More bits of what to count. */
+		clear_addresses(attr);
 		return 0;
 	case PERF_TYPE_BREAKPOINT:
 		/* config1 is bp_addr, config2 is bp_len */
@@ -109,8 +121,10 @@ int aslr_header__rewrite_attr(struct aslr_header *header, struct perf_event_attr
 		attr->config1 = 0;
 		return 0;
 	}
-	if (name)
+	if (name) {
+		clear_addresses(attr);
 		return 0;
+	}
 	attr->config1 = 0;
 	attr->config2 = 0;
 	attr->config3 = 0;
@@ -164,6 +178,20 @@ void aslr_header__rewrite_text(struct aslr_header *header, char *text, size_t si
 	}
 }
 
+/* A size and so many bytes of a string, and nothing behind it. */
+static int cut_string(struct aslr_header *header __maybe_unused, void *buf, size_t *size)
+{
+	u32 len;
+
+	if (*size < sizeof(len))
+		return -EINVAL;
+	memcpy(&len, buf, sizeof(len));
+	if (len > *size - sizeof(len))
+		return -EINVAL;
+	*size = sizeof(len) + len;
+	return 0;
+}
+
 /* A number of strings, each a size and so many bytes. */
 static int rewrite_cmdline(struct aslr_header *header, void *buf, size_t *size)
 {
@@ -205,14 +233,16 @@ static int rewrite_event_desc(struct aslr_header *header, void *buf, size_t *siz
 		struct perf_event_attr attr = {};
 		int err;
 
-		if (attr_size > sizeof(attr) ||
-		    *size - pos < attr_size + sizeof(nr_ids) + sizeof(len))
+		if (attr_size > *size - pos ||
+		    *size - pos - attr_size < sizeof(nr_ids) + sizeof(len))
 			return -EINVAL;
-		memcpy(&attr, buf + pos, attr_size);
+		memcpy(&attr, buf + pos, min_t(size_t, attr_size, sizeof(attr)));
 		err = aslr_header__rewrite_attr(header, &attr);
 		if (err)
 			return err;
-		memcpy(buf + pos, &attr, attr_size);
+		/* Fields of a newer one aren't known. */
+		memset(buf + pos, 0, attr_size);
+		memcpy(buf + pos, &attr, min_t(size_t, attr_size, sizeof(attr)));
 		pos += attr_size;
 
 		memcpy(&nr_ids, buf + pos, sizeof(nr_ids));
@@ -223,6 +253,29 @@ static int rewrite_event_desc(struct aslr_header *header, void *buf, size_t *siz
 			return -EINVAL;
 		aslr_header__rewrite_text(header, buf + pos, len);
 		pos += len + nr_ids * sizeof(u64);
+	}
+	*size = pos;
+	return 0;
+}
+
+/* The number of groups; for each its name, and where its events are. */
+static int rewrite_group_desc(struct aslr_header *header, void *buf, size_t *size)
+{
+	size_t pos = sizeof(u32);
+	u32 nr, len;
+
+	if (*size < pos)
+		return -EINVAL;
+	memcpy(&nr, buf, sizeof(nr));
+	while (nr--) {
+		if (*size - pos < 3 * sizeof(len))
+			return -EINVAL;
+		memcpy(&len, buf + pos, sizeof(len));
+		pos += sizeof(len);
+		if (len > *size - pos || *size - pos - len < 2 * sizeof(u32))
+			return -EINVAL;
+		aslr_header__rewrite_text(header, buf + pos, len);
+		pos += len + 2 * sizeof(u32);
 	}
 	*size = pos;
 	return 0;
@@ -255,13 +308,13 @@ static const struct aslr_feature aslr_features[HEADER_LAST_FEATURE] = {
 	ROW_FN(TRACING_DATA, REWRITE, rewrite_tracing_data,
 	       "formats of tracepoints stay, kernel symbols and printk formats go"),
 	ROW(BUILD_ID, KEEP, "build-ids and file names"),
-	ROW(HOSTNAME, KEEP, "name"),
-	ROW(OSRELEASE, KEEP, "version"),
-	ROW(VERSION, KEEP, "version"),
-	ROW(ARCH, KEEP, "name"),
+	ROW_FN(HOSTNAME, KEEP, cut_string, "name"),
+	ROW_FN(OSRELEASE, KEEP, cut_string, "version"),
+	ROW_FN(VERSION, KEEP, cut_string, "version"),
+	ROW_FN(ARCH, KEEP, cut_string, "name"),
 	ROW(NRCPUS, KEEP, "count"),
-	ROW(CPUDESC, KEEP, "name"),
-	ROW(CPUID, KEEP, "name"),
+	ROW_FN(CPUDESC, KEEP, cut_string, "name"),
+	ROW_FN(CPUID, KEEP, cut_string, "name"),
 	ROW(TOTAL_MEM, KEEP, "size"),
 	ROW_FN(CMDLINE, REWRITE, rewrite_cmdline, "without addresses"),
 	ROW_FN(EVENT_DESC, REWRITE, rewrite_event_desc, "attributes, names and ids of events"),
@@ -269,7 +322,7 @@ static const struct aslr_feature aslr_features[HEADER_LAST_FEATURE] = {
 	ROW(NUMA_TOPOLOGY, KEEP, "node and CPU numbers, sizes"),
 	ROW(BRANCH_STACK, KEEP, "nothing in it"),
 	ROW(PMU_MAPPINGS, KEEP, "names and types of PMUs"),
-	ROW(GROUP_DESC, KEEP, "names and numbers of events"),
+	ROW_FN(GROUP_DESC, REWRITE, rewrite_group_desc, "names and numbers of events"),
 	ROW(AUXTRACE, DROP, "index of the trace data, which is dropped"),
 	ROW(STAT, KEEP, "nothing in it"),
 	ROW(CACHE, KEEP, "sizes"),

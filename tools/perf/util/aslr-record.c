@@ -167,6 +167,8 @@ static int rewrite_ksymbol(struct aslr_view *view, union perf_event *event)
 	u64 addr = ksymbol->addr, image;
 	int err;
 
+	if (!addr)
+		return 0;
 	if (!space)
 		return -ENOMEM;
 
@@ -200,10 +202,24 @@ static int learn_exit(struct aslr_view *view, union perf_event *event)
 	return 0;
 }
 
+/* There is a short and a long form. */
+static int cut_time_conv(struct aslr_view *view __maybe_unused, union perf_event *event)
+{
+	if (event->header.size > sizeof(event->time_conv))
+		event->header.size = sizeof(event->time_conv);
+	return 0;
+}
+
 #define ROW(_type, _action, _min_size, _why)					\
 	[PERF_RECORD_##_type] = {						\
 		.name = #_type, .action = ASLR_##_action, .why = _why,		\
 		.min_size = _min_size,						\
+	}
+
+#define ROW_EXACT(_type, _size, _rewrite, _why)					\
+	[PERF_RECORD_##_type] = {						\
+		.name = #_type, .action = ASLR_KEEP, .why = _why,		\
+		.min_size = _size, .exact = true, .rewrite = _rewrite,		\
 	}
 
 #define ROW_FN(_type, _action, _min_size, _text, _rewrite, _why)		\
@@ -220,31 +236,31 @@ static const struct aslr_record aslr_records[PERF_RECORD_HEADER_MAX] = {
 	/* include/uapi/linux/perf_event.h */
 	ROW_FN(MMAP, REWRITE, TEXT(mmap, filename) + 1, TEXT(mmap, filename), rewrite_mmap,
 	       "start, and pgoff where it isn't an offset in a file"),
-	ROW(LOST, KEEP, SIZE(lost), "count"),
+	ROW_EXACT(LOST, SIZE(lost), NULL, "count"),
 	ROW_FN(COMM, KEEP, TEXT(comm, comm) + 1, TEXT(comm, comm), learn_comm,
 	       "name of a task"),
-	ROW_FN(EXIT, KEEP, SIZE(fork), 0, learn_exit, "process and thread numbers"),
-	ROW(THROTTLE, KEEP, SIZE(throttle), "numbers of the event"),
-	ROW(UNTHROTTLE, KEEP, SIZE(throttle), "numbers of the event"),
-	ROW_FN(FORK, KEEP, SIZE(fork), 0, learn_fork, "process and thread numbers"),
+	ROW_EXACT(EXIT, SIZE(fork), learn_exit, "process and thread numbers"),
+	ROW_EXACT(THROTTLE, SIZE(throttle), NULL, "numbers of the event"),
+	ROW_EXACT(UNTHROTTLE, SIZE(throttle), NULL, "numbers of the event"),
+	ROW_EXACT(FORK, SIZE(fork), learn_fork, "process and thread numbers"),
 	ROW(READ, KEEP, HEADER + sizeof(u64), "counts, times and numbers of events"),
 	ROW(SAMPLE, REWRITE, HEADER, "see the fields of samples"),
 	ROW_FN(MMAP2, REWRITE, TEXT(mmap2, filename) + 1, TEXT(mmap2, filename), rewrite_mmap2,
 	       "start, and pgoff where it isn't an offset in a file"),
 	ROW(AUX, DROP, 0, "goes with the trace data that it tells of"),
-	ROW(ITRACE_START, KEEP, SIZE(itrace_start), "process and thread numbers"),
-	ROW(LOST_SAMPLES, KEEP, SIZE(lost_samples), "count"),
-	ROW(SWITCH, KEEP, HEADER, "times only"),
-	ROW(SWITCH_CPU_WIDE, KEEP, SIZE(switch), "process and thread numbers"),
+	ROW_EXACT(ITRACE_START, SIZE(itrace_start), NULL, "process and thread numbers"),
+	ROW_EXACT(LOST_SAMPLES, SIZE(lost_samples), NULL, "count"),
+	ROW_EXACT(SWITCH, HEADER, NULL, "times only"),
+	ROW_EXACT(SWITCH_CPU_WIDE, SIZE(switch), NULL, "process and thread numbers"),
 	ROW(NAMESPACES, KEEP, TEXT(namespaces, link_info),
 	    "process and thread numbers, device and inode numbers"),
 	ROW_FN(KSYMBOL, REWRITE, TEXT(ksymbol, name) + 1, TEXT(ksymbol, name), rewrite_ksymbol,
 	       "addr"),
-	ROW(BPF_EVENT, KEEP, SIZE(bpf_event), "number and tag of a program"),
+	ROW_EXACT(BPF_EVENT, SIZE(bpf_event), NULL, "number and tag of a program"),
 	ROW_FN(CGROUP, KEEP, TEXT(cgroup, path) + 1, TEXT(cgroup, path), NULL,
 	       "number and path"),
 	ROW(TEXT_POKE, DROP, 0, "kernel code, with addresses in it"),
-	ROW(AUX_OUTPUT_HW_ID, KEEP, SIZE(aux_output_hw_id), "number of the event"),
+	ROW_EXACT(AUX_OUTPUT_HW_ID, SIZE(aux_output_hw_id), NULL, "number of the event"),
 
 	/* tools/lib/perf/include/perf/event.h */
 	ROW(HEADER_ATTR, REWRITE, HEADER + PERF_ATTR_SIZE_VER0, "see the attributes"),
@@ -252,7 +268,7 @@ static const struct aslr_record aslr_records[PERF_RECORD_HEADER_MAX] = {
 	ROW(HEADER_TRACING_DATA, DROP, 0, "formats of tracepoints"),
 	ROW_FN(HEADER_BUILD_ID, KEEP, TEXT(build_id, filename) + 1, 0, NULL,
 	       "build-id and file name"),
-	ROW(FINISHED_ROUND, KEEP, HEADER, "nothing in it"),
+	ROW_EXACT(FINISHED_ROUND, HEADER, NULL, "nothing in it"),
 	ROW(ID_INDEX, KEEP, HEADER + sizeof(u64), "numbers of events, CPUs and threads"),
 	ROW(AUXTRACE_INFO, DROP, 0, "goes with the trace data that it describes"),
 	ROW(AUXTRACE, DROP, 0, "trace data holds addresses"),
@@ -260,13 +276,13 @@ static const struct aslr_record aslr_records[PERF_RECORD_HEADER_MAX] = {
 	ROW(THREAD_MAP, KEEP, HEADER + sizeof(u64), "thread numbers and names of tasks"),
 	ROW(CPU_MAP, KEEP, HEADER + sizeof(u32), "CPU numbers"),
 	ROW(STAT_CONFIG, KEEP, HEADER + sizeof(u64), "how perf stat was set up"),
-	ROW(STAT, KEEP, SIZE(stat), "counts and times"),
-	ROW(STAT_ROUND, KEEP, SIZE(stat_round), "times"),
+	ROW_EXACT(STAT, SIZE(stat), NULL, "counts and times"),
+	ROW_EXACT(STAT_ROUND, SIZE(stat_round), NULL, "times"),
 	ROW(EVENT_UPDATE, KEEP, HEADER + 2 * sizeof(u64), "unit, scale, name and CPUs of an event"),
-	ROW(TIME_CONV, KEEP, HEADER + 3 * sizeof(u64), "clock parameters"),
+	ROW_FN(TIME_CONV, KEEP, HEADER + 3 * sizeof(u64), 0, cut_time_conv, "clock parameters"),
 	ROW(HEADER_FEATURE, REWRITE, HEADER + sizeof(u64), "see the header features"),
 	ROW(COMPRESSED, REWRITE, HEADER, "its records are written uncompressed"),
-	ROW(FINISHED_INIT, KEEP, HEADER, "nothing in it"),
+	ROW_EXACT(FINISHED_INIT, HEADER, NULL, "nothing in it"),
 };
 
 const struct aslr_record *aslr_record__find(unsigned int type)
@@ -301,6 +317,12 @@ int aslr_record__rewrite(struct aslr_view *view, union perf_event *event, size_t
 
 	if (event->header.size < record->min_size)
 		return -EINVAL;
+	if (record->exact && event->header.size > record->min_size + id_size) {
+		/* Close the gap before the sample_id. */
+		memmove((void *)event + record->min_size,
+			(void *)event + event->header.size - id_size, id_size);
+		event->header.size = record->min_size + id_size;
+	}
 	if (record->text) {
 		err = clear_padding(event, record->text, id_size);
 		if (err)

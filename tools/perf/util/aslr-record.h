@@ -2,6 +2,7 @@
 #ifndef __PERF_ASLR_RECORD_H
 #define __PERF_ASLR_RECORD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <linux/types.h>
 #include "aslr-policy.h"
@@ -20,6 +21,8 @@ struct aslr_record {
 	const char	*why;
 	/* The size of the smallest such record. */
 	size_t		min_size;
+	/* All have that size: what is behind, but for the sample_id, isn't known. */
+	bool		exact;
 	/* The text that ends with a NUL, and maybe padding, at the record's end; 0: none. */
 	size_t		text;
 	/* Rewrite a copy of the record; NULL: there is nothing to do. */
@@ -35,7 +38,7 @@ const struct aslr_record *aslr_record__find(unsigned int type);
 /*
  * Make of @event, a copy of a record that isn't dropped, what the row for its
  * type says, and learn from it who lives in which address space.  @id_size is
- * the size in bytes of what follows the text, see perf_event_attr::sample_id_all.
+ * the size in bytes of the sample_id at its end, see perf_event_attr::sample_id_all.
  *
  * Returns 0, 1 if the record must be dropped after all: it maps more than fits;
  * -EINVAL if it is too short for what it holds, or -ENOMEM.

@@ -261,15 +261,26 @@ static u64 text_window_last(u64 base, u64 last, u64 size)
 	return min(last, window);
 }
 
+/* No kernel is that large, but for those with everything to find bugs. */
+#define TEXT_SIZE	SZ_64M
+
+/* Does the map of the text end where something else begins, on a page boundary? */
+static bool is_open_text(u64 start, u64 last, u64 max_size)
+{
+	bool aligned = !((last + 1) & ~ASLR_PAGE_MASK) || !((last + 2) & ~ASLR_PAGE_MASK);
+
+	return last - start >= max_size ||
+	       (aligned && (last - start >= TEXT_SIZE || last + 1 >= MODULES_START || !(last + 1)));
+}
+
 int aslr_space__add_text(struct aslr_space *space, u64 start, u64 len, u64 ref,
 			 struct aslr_text *text)
 {
 	u64 last = len && len - 1 <= -1ULL - start ? start + len - 1 : -1ULL;
 	unsigned int index = aslr_zones__index(space->zones, ref ?: start ?: last);
 	const struct aslr_zone *zone = &space->zones[index];
-	u64 base = start, end = last + 1, size = zone->text_size, window;
-	bool open = !(end & ~ASLR_PAGE_MASK) || !((end + 1) & ~ASLR_PAGE_MASK) ||
-		    last - start >= size;
+	u64 base = start, size = zone->text_size, window;
+	bool open = is_open_text(start, last, size);
 	int err;
 
 	if (space->text.len) {

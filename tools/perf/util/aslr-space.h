@@ -90,10 +90,10 @@ struct aslr_text {
  *
  * Recorders that don't know where the text ends let the map end where the next
  * one begins or at the end of the address space, and some let it begin at 0:
- * there the length tells as much as the address.  Such a map (its end is on a
- * page boundary, or its size is more than any kernel's) gets a length that is
- * always the same, room for the text in its first half and for the pages of
- * other addresses in that map, which have no symbols, in its second.
+ * there the length tells as much as the address.  Such a map (its size is more
+ * than any kernel's, or its end is on a page boundary where modules are) gets a
+ * length that is always the same, room for the text in its first half and for the
+ * pages of other addresses in that map, which have no symbols, in its second.
  *
  * Ranges that are there already stay.  A space has one text, later ones change
  * nothing and get its length.  Errors as of aslr_space__add().

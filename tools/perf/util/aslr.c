@@ -34,8 +34,8 @@ struct aslr {
 	struct perf_tool		tool;
 	struct perf_session		*session;
 	const struct perf_tool		*next;
-	aslr_write_fn			write;
-	void				*write_data;
+	aslr_tracing_fn			tracing;
+	void				*tracing_arg;
 	struct aslr_spaces		*spaces;
 	struct aslr_header		header;
 	/* By evsel->core.idx. Without fields where no sample was seen. */
@@ -139,13 +139,20 @@ static int aslr__rewrite(struct aslr *aslr, const union perf_event *event,
 	return err;
 }
 
+/* The size of the sample_id at the end of a record, which depends on its event. */
+static size_t id_size(struct aslr *aslr, union perf_event *event)
+{
+	const struct evsel *evsel = evlist__event2evsel(aslr->session->evlist, event);
+
+	return evsel && evsel->core.attr.sample_id_all ? evsel__id_hdr_size(evsel) : 0;
+}
+
 #define ASLR_OP(_op)								\
 static int aslr__##_op(const struct perf_tool *tool, union perf_event *event,	\
 		       struct perf_sample *sample, struct machine *machine)	\
 {										\
 	struct aslr *aslr = container_of(tool, struct aslr, tool);		\
-	int ret = aslr__rewrite(aslr, event, sample,				\
-				evlist__id_hdr_size(aslr->session->evlist));	\
+	int ret = aslr__rewrite(aslr, event, sample, id_size(aslr, event));	\
 										\
 	if (ret)								\
 		return ret > 0 ? 0 : ret;					\
@@ -175,7 +182,7 @@ static int aslr__read(const struct perf_tool *tool, union perf_event *event,
 		      struct perf_sample *sample, struct evsel *evsel, struct machine *machine)
 {
 	struct aslr *aslr = container_of(tool, struct aslr, tool);
-	int ret = aslr__rewrite(aslr, event, sample, evlist__id_hdr_size(aslr->session->evlist));
+	int ret = aslr__rewrite(aslr, event, sample, id_size(aslr, event));
 
 	if (ret)
 		return ret > 0 ? 0 : ret;
@@ -261,17 +268,16 @@ static int aslr__event_update(const struct perf_tool *tool, union perf_event *ev
 static int aslr__tracing_data(struct perf_session *session, union perf_event *event)
 {
 	struct aslr *aslr = container_of(session->tool, struct aslr, tool);
-	struct perf_record_header_tracing_data record = event->tracing_data;
 	int fd = perf_data__fd(session->data);
 	ssize_t size = event->tracing_data.size;
 	size_t new_size = size;
 	void *buf;
 	int ret;
 
-	if (event->header.size < sizeof(record))
+	if (event->header.size < sizeof(event->tracing_data))
 		return -EINVAL;
 
-	/* Its new size is a multiple of 8, the one that it has may not be. */
+	/* With room for the padding behind it. */
 	buf = malloc(size + sizeof(u64));
 	if (!buf)
 		return -ENOMEM;
@@ -290,11 +296,7 @@ static int aslr__tracing_data(struct perf_session *session, union perf_event *ev
 		aslr->nr_dropped[event->header.type]++;
 		ret = 0;
 	} else {
-		record.size = PERF_ALIGN(new_size, sizeof(u64));
-		if (record.size > new_size)
-			memset(buf + new_size, 0, record.size - new_size);
-		ret = aslr->write(aslr->write_data, &record, sizeof(record)) ?:
-		      aslr->write(aslr->write_data, buf, record.size);
+		ret = aslr->tracing(aslr->tracing_arg, buf, new_size);
 	}
 	free(buf);
 	return ret ?: size;
@@ -315,6 +317,9 @@ static int aslr__feature(struct perf_session *session, union perf_event *event)
 					    &size);
 	else
 		aslr->event->feat.feat_id = HEADER_LAST_FEATURE;
+	/* Dropped, but it says how to read the records that come. */
+	if (ret > 0 && event->feat.feat_id == HEADER_COMPRESSED)
+		return perf_event__process_feature(session, event);
 	if (ret)
 		return ret > 0 ? 0 : ret;
 
@@ -351,7 +356,7 @@ static int aslr__finished_round(const struct perf_tool *tool, union perf_event *
 	return err ?: aslr->next->finished_round(aslr->next, event, oe);
 }
 
-struct aslr *aslr__new(const struct perf_tool *next, aslr_write_fn write, void *data)
+struct aslr *aslr__new(const struct perf_tool *next, aslr_tracing_fn tracing, void *arg)
 {
 	struct aslr *aslr = zalloc(sizeof(*aslr));
 
@@ -359,8 +364,8 @@ struct aslr *aslr__new(const struct perf_tool *next, aslr_write_fn write, void *
 		return NULL;
 
 	aslr->next = next;
-	aslr->write = write;
-	aslr->write_data = data;
+	aslr->tracing = tracing;
+	aslr->tracing_arg = arg;
 	aslr->spaces = aslr_spaces__new();
 	aslr->event = malloc(PERF_SAMPLE_MAX_SIZE);
 	if (!aslr->spaces || !aslr->event) {

@@ -16,14 +16,17 @@ struct perf_tool;
  * and aslr-header.c say.
  */
 
-/* Writes @size bytes behind what was written last. 0 or a negative error. */
-typedef int (*aslr_write_fn)(void *data, void *buf, size_t size);
+/*
+ * Takes the tracing data of a pipe, @size bytes in @buf, which has room for as many
+ * as make @size a multiple of 8.  0 or a negative error.
+ */
+typedef int (*aslr_tracing_fn)(void *arg, void *buf, size_t size);
 
 /*
- * @next gets what is passed on.  What belongs to a record but isn't part of it,
- * as tracing data, goes through @write with @data.  NULL when out of memory.
+ * @next gets what is passed on, but for tracing data, which doesn't fit in a record
+ * and goes to @tracing with @arg.  NULL when out of memory.
  */
-struct aslr *aslr__new(const struct perf_tool *next, aslr_write_fn write, void *data);
+struct aslr *aslr__new(const struct perf_tool *next, aslr_tracing_fn tracing, void *arg);
 void aslr__delete(struct aslr *aslr);
 
 /* The tool for the session. */

@@ -206,6 +206,28 @@ test_pipes() {
 		fail "file to pipe: build-ids"
 }
 
+test_crafted() {
+	echo "What can't be recorded everywhere"
+	PERF=$(command -v perf) "${PYTHON}" "${lib}/aslr_crafted_test.py" || fail "crafted profiles"
+}
+
+test_tracepoints() {
+	echo "Tracepoints"
+	if ! perf record -q -e sched:sched_switch -a -o - -- sleep 0.2 > "${dir}/tp.pipe" \
+		2> /dev/null; then
+		echo "no tracepoints here"
+		return
+	fi
+	perf inject --aslr -i - -o "${dir}/tp.safe" < "${dir}/tp.pipe" 2> "${dir}/stderr" ||
+		fail "tracepoints: inject"
+	grep -q 'blanked: RAW' "${dir}/stderr" || fail "tracepoints: no word of blanked payloads"
+	"${PYTHON}" "${lib}/aslr_audit.py" "${dir}/tp.pipe" "${dir}/tp.safe" ||
+		fail "tracepoints: audit"
+	perf script -i - -F comm,tid,time,event < "${dir}/tp.pipe" | sort > "${dir}/tp.script"
+	perf script -i "${dir}/tp.safe" -F comm,tid,time,event | sort | cmp - "${dir}/tp.script" ||
+		fail "tracepoints: samples"
+}
+
 test_reproducible() {
 	local restrict=/proc/sys/kernel/kptr_restrict old
 
@@ -281,6 +303,8 @@ test_bad() {
 	head -c -100 "${dir}/fork.data" > "${dir}/cut"
 	refused "input cut at its end" "cut: cut off at 0x" perf inject --aslr -i cut -o out
 	refused "same file" "same file" perf inject --aslr -i fork.data -o fork.data
+	mkfifo "${dir}/fifo"
+	refused "a named pipe" "pipe" perf inject --aslr -i fork.data -o fifo
 	ln -sf fork.data "${dir}/link"
 	refused "same file by a link" "same file" perf inject --aslr -i fork.data -o link
 	refused "no directory" "nowhere" perf inject --aslr -i fork.data -o nowhere/out
@@ -314,7 +338,12 @@ test_whole() {
 	fi
 	perf inject --aslr -i "${dir}/fork.data" -o /dev/null || fail "to /dev/null"
 	[ -c /dev/null ] || fail "replaced /dev/null"
-	! ls "${dir}"/kept.* > /dev/null 2>&1 || fail "left a temporary file"
+	(cat "${dir}/pipe.data"; sleep 3) | perf inject --aslr -o "${dir}/killed" &
+	sleep 1
+	kill "$!" 2> /dev/null || true
+	wait "$!" 2> /dev/null || true
+	[ ! -e "${dir}/killed" ] || fail "an output of a run that was killed"
+	! ls "${dir}"/.perf-inject.* > /dev/null 2>&1 || fail "left a temporary file"
 }
 
 if ! perf record -q -e cpu-clock -o "${dir}/probe.data" -- true 2> /dev/null; then
@@ -328,6 +357,8 @@ test_system
 test_faults
 test_user
 test_pipes
+test_crafted
+test_tracepoints
 test_reproducible
 test_auditor
 test_bad

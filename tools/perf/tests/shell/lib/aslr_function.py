@@ -314,7 +314,7 @@ class Checker:
 
     def timeline(self):
         """All records of ORIG that matter, by time; those without one stay where they are"""
-        wanted = {TYPE[name] for name in 'SAMPLE MMAP MMAP2 KSYMBOL COMM FORK'.split()}
+        wanted = {TYPE[name] for name in 'SAMPLE MMAP MMAP2 KSYMBOL COMM FORK EXIT'.split()}
         events, now = [], 0
         for rec in self.orig.records:
             if rec.type in wanted:
@@ -338,7 +338,15 @@ class Checker:
                 steps[rec.name](rec, pairs[rec])
             elif rec.name == 'COMM' and rec.misc & COMM_EXEC or rec.name == 'FORK':
                 self.new_process(rec)
+            elif rec.name == 'EXIT':
+                self.exit(rec)
         return self.violations
+
+    def exit(self, rec):
+        """What comes of a process afterwards is looked up without its mappings"""
+        values = self.orig.values(rec)
+        if values['pid'] == values['tid']:
+            self.spaces.pop(('user', values['pid']), None)
 
     def new_process(self, rec):
         values = self.orig.values(rec)

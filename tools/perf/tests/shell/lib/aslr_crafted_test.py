@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0
+"""perf inject --aslr on profiles that can't be recorded everywhere.
+
+    PERF=/path/to/perf aslr_crafted_test.py
+
+Each profile is made by perf_data_gen.py, goes through perf inject --aslr as a file
+and as a pipe, and through the auditor and the function check.
+"""
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+from aslr_lib_test import ORIG, craft
+from perf_data import PerfData
+from perf_data_gen import PerfDataGen
+
+PERF = os.environ.get('PERF') or shutil.which('perf')
+LIB = os.path.dirname(os.path.abspath(__file__))
+
+
+def group(leader, member, count, value):
+    """A group whose second event samples; value(i) is what it has counted by then"""
+    gen = PerfDataGen()
+    gen.attr('leader', type=1, ids=[7], sample_id_all=1, read_format=4 | 8, sample_type=leader)
+    attr = gen.attr('member', type=1, config=2, ids=[8], sample_id_all=1, read_format=4 | 8,
+                    sample_type=member)
+    ident = {'pid': 100, 'tid': 100, 'time': 1, 'identifier': 7}
+    gen.mmap2(pid=100, tid=100, start=ORIG['exe'], len=0x2000, pgoff=0x1000,
+              filename='/opt/prog', sample_id=ident)
+    for i in range(count):
+        gen.sample(attr, ip=ORIG['exe'] + i, pid=100, tid=100, time=2000 + i, identifier=8,
+                   addr=ORIG['stack'] + 0x1000 * i, values=[2, 5, 7, value(i), 8])
+    return gen
+
+
+class Crafted(unittest.TestCase):
+    def setUp(self):
+        self.dir = tempfile.mkdtemp()
+        self.orig, self.safe = (os.path.join(self.dir, name) for name in ('orig', 'safe'))
+
+    def tearDown(self):
+        shutil.rmtree(self.dir)
+
+    def inject(self):
+        return subprocess.run([PERF, 'inject', '--aslr', '-i', self.orig, '-o', self.safe],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              check=False)
+
+    def tool(self, name):
+        result = subprocess.run([sys.executable, os.path.join(LIB, name), self.orig, self.safe],
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                check=False)
+        self.assertEqual(result.returncode, 0, result.stdout)
+
+    def check(self, gen, pipe=False):
+        """Nothing leaks, no sample is lost"""
+        gen.write(self.orig, pipe=pipe)
+        result = self.inject()
+        self.assertEqual(result.returncode, 0, result.stdout)
+        self.tool('aslr_audit.py')
+        self.tool('aslr_function.py')
+        counts = [sum(rec.name == 'SAMPLE' for rec in PerfData(path).records)
+                  for path in (self.orig, self.safe)]
+        self.assertEqual(counts[0], counts[1])
+        return result.stdout
+
+    def test_all_kinds_of_fields(self):
+        for pipe in False, True:
+            with self.subTest(pipe=pipe):
+                said = self.check(craft(ORIG, payload=struct.pack('<IQ', 12, ORIG['stack'])),
+                                  pipe)
+                self.assertIn('REGS_USER', said)
+                self.assertIn('RAW', said)
+
+    def test_text(self):
+        self.check(craft(ORIG, cmdline=f'-e mem:{ORIG["exe"] + 16:#x} -x {ORIG["kernel"]:x}'))
+
+    def test_group_that_counts_nothing(self):
+        self.check(group('IP TID TIME READ IDENTIFIER', 'IP TID TIME READ IDENTIFIER', 10,
+                         lambda i: 5))
+
+    def test_group_of_other_formats(self):
+        self.check(group('IP TID TIME PERIOD READ IDENTIFIER', 'IP TID TIME ADDR READ IDENTIFIER',
+                         4, lambda i: 10 * i))
+
+    def test_trace_data(self):
+        gen = craft(ORIG, trace=struct.pack('<QQ', ORIG['exe'], ORIG['kernel']))
+        gen.write(self.orig)
+        if self.inject().returncode == 0:
+            self.tool('aslr_audit.py')
+
+    def test_cut_pipe(self):
+        craft(ORIG).write(self.orig, pipe=True)
+        with open(self.orig, 'rb') as file:
+            whole = file.read()
+        with open(self.orig, 'wb') as file:
+            file.write(whole[:-20])
+        result = self.inject()
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn('unexpected end', result.stdout)
+        self.assertEqual(os.listdir(self.dir), ['orig'])
+
+    def test_last_record_too_long(self):
+        craft(ORIG).write(self.orig)
+        data = PerfData(self.orig)
+        last = data.records[-1]
+        with open(self.orig, 'r+b') as file:
+            file.seek(last.offset + 6)
+            file.write(struct.pack('<H', last.size + 8))
+        result = self.inject()
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn('cut off', result.stdout)
+        self.assertEqual(os.listdir(self.dir), ['orig'])
+
+
+if __name__ == '__main__':
+    unittest.main()
