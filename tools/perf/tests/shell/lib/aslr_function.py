@@ -318,9 +318,11 @@ class Checker:
         events, now = [], 0
         for rec in self.orig.records:
             if rec.type in wanted:
-                time = next((struct.unpack_from(self.orig.endian + 'Q', rec.stream.buf, offset)[0]
-                             for name, offset, _, _ in self.orig.fields(rec)
-                             if name in ('time', 'id.time')), 0)
+                # Tasks come and go with a time of their own: the last one is that of the record.
+                times = [struct.unpack_from(self.orig.endian + 'Q', rec.stream.buf, offset)[0]
+                         for name, offset, _, _ in self.orig.fields(rec)
+                         if name in ('time', 'id.time')]
+                time = times[-1] if times else 0
                 now = max(now, time)
                 events.append((time or now, rec))
         return [rec for _, rec in sorted(events, key=lambda event: event[0])]
