@@ -145,7 +145,13 @@ static int rewrite_callchain(struct aslr_rewrite *rw)
 	while (nr--) {
 		if (*rw->in >= PERF_CONTEXT_MAX) {
 			mode = context_mode(*rw->in);
-			*rw->out++ = *rw->in++;
+			/* Readers give such a chain up, whatever it is that is no marker. */
+			if (mode == PERF_RECORD_MISC_CPUMODE_UNKNOWN && *rw->in != PERF_CONTEXT_GUEST)
+				*rw->out = PERF_CONTEXT_MAX;
+			else
+				*rw->out = *rw->in;
+			rw->in++;
+			rw->out++;
 			continue;
 		}
 		err = translate(rw, mode_space(rw, mode, *rw->in));
