@@ -144,14 +144,14 @@ static int rewrite_callchain(struct aslr_rewrite *rw)
 	*rw->out++ = *rw->in++;
 	while (nr--) {
 		if (*rw->in >= PERF_CONTEXT_MAX) {
-			mode = context_mode(*rw->in);
+			u64 context = *rw->in++;
+
+			mode = context_mode(context);
 			/* Readers give such a chain up, whatever it is that is no marker. */
-			if (mode == PERF_RECORD_MISC_CPUMODE_UNKNOWN && *rw->in != PERF_CONTEXT_GUEST)
-				*rw->out = PERF_CONTEXT_MAX;
-			else
-				*rw->out = *rw->in;
-			rw->in++;
-			rw->out++;
+			if (mode == PERF_RECORD_MISC_CPUMODE_UNKNOWN &&
+			    context != PERF_CONTEXT_GUEST)
+				context = PERF_CONTEXT_MAX;
+			*rw->out++ = context;
 			continue;
 		}
 		err = translate(rw, mode_space(rw, mode, *rw->in));
