@@ -33,7 +33,7 @@ args-min   := $(common) NO_LIBTRACEEVENT=1 NO_LIBPYTHON=1 NO_DEMANGLE=1 NO_LIBEL
 
 variants := $(patsubst args-%,%,$(filter args-%,$(.VARIABLES)))
 
-.PHONY: help deps tree perf perf-base inject audit demo test series refresh check check-commits clean
+.PHONY: help deps tree perf perf-base inject audit demo bench test series refresh check check-commits clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 16
@@ -81,6 +81,9 @@ audit: ## look for addresses of ORIG in SAFE: make audit ORIG=perf.data SAFE=saf
 demo: perf ## record a forking program, make it safe, show that the reports agree
 	@scripts/demo.sh
 
+bench: perf perf-base ## time and memory of --aslr against the base and cp (BENCH=--quick: in two minutes)
+	@python3 scripts/bench.py $(BENCH)
+
 test: $(build)/deps.stamp ## build perf and perf-asan and run every test
 	@scripts/test.sh
 
@@ -97,4 +100,4 @@ check-commits: tree ## every commit builds with gcc and clang and passes its C t
 	@ARGS_GCC='$(args-gcc)' ARGS_CLANG='$(args-clang)' scripts/check-commits.sh
 
 clean: ## remove what was built; build/linux stays
-	@rm -rf $(build)/obj $(build)/perf* $(build)/series $(build)/test $(build)/demo
+	@rm -rf $(build)/obj $(build)/perf* $(build)/series $(build)/test $(build)/demo $(build)/bench
