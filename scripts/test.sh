@@ -1,5 +1,6 @@
 #!/bin/sh
-# Build perf, with and without the address sanitizer, and run every test of the project on both.
+# Build perf, with and without the address sanitizer, and run every test of the project on both; with
+# the thread sanitizer what has threads, and without libraries what does without them.
 set -eu
 cd "$(dirname "$0")/.."
 rm -rf build/test
@@ -11,10 +12,11 @@ rm -rf build/test
 nowhere=build/test/nowhere
 mkdir -p "$nowhere/tools/perf/tests/shell"
 
-# suites PERF VARIANT: each line that perf test closes a case with is a case.
+# suites PERF VARIANT NAMES: those that a file names; each line that perf test closes a case with is
+# a case.
 suites() {
 	perf=$(realpath "$1")
-	sed -e '/^#/d' -e '/^$/d' scripts/perf-tests | while IFS= read -r suite; do
+	sed -e '/^#/d' -e '/^$/d' "$3" | while IFS= read -r suite; do
 		log=$(log_of "$2-perf-test-$suite")
 		last=$(date +%s)
 		{
@@ -68,15 +70,19 @@ project_tests() {
 
 run_case 'make perf' make perf
 if [ "$verdict" = ok ]; then
-	suites build/perf gcc
+	suites build/perf gcc scripts/perf-tests
 	shell_tests build/perf gcc
 	project_tests
 fi
 run_case 'make perf VARIANT=asan' make perf VARIANT=asan
 if [ "$verdict" = ok ]; then
-	suites build/perf-asan asan
+	suites build/perf-asan asan scripts/perf-tests
 	shell_tests build/perf-asan asan
 fi
+run_case 'make perf VARIANT=tsan' make perf VARIANT=tsan
+[ "$verdict" != ok ] || suites build/perf-tsan tsan scripts/perf-tests-threads
+run_case 'make perf VARIANT=min' make perf VARIANT=min
+[ "$verdict" != ok ] || suites build/perf-min min scripts/perf-tests
 run_case 'make series' make series
 scripts/check.sh
 close_cases

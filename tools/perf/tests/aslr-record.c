@@ -8,9 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <asm/byteorder.h>
+#include <linux/bitops.h>
 #include <linux/compiler.h>
 #include <linux/kernel.h>
 #include <linux/perf_event.h>
+#include <linux/string.h>
+#include "aslr-attr.h"
 #include "aslr-header.h"
 #include "aslr-record.h"
 #include "aslr-spaces.h"
@@ -105,6 +108,9 @@ static const struct map_case {
 	{ .name = "file whose offset can't be one", .misc = PERF_RECORD_MISC_USER,
 	  .filename = "/big", .start = LIB, .len = 0x2000, .pgoff = LIB + 0x1000, .where = USER,
 	  .pgoff_where = USER, .is_range = true },
+	{ .name = "file whose offset may be of what comes", .misc = PERF_RECORD_MISC_USER,
+	  .filename = "/big", .start = LIB, .len = 0x2000, .pgoff = LIB + 0x1000000, .where = USER,
+	  .pgoff_where = USER, .is_range = true },
 	{ .name = "executable", .misc = PERF_RECORD_MISC_USER, .filename = "/bin/a",
 	  .start = EXE, .len = 0x1000, .pgoff = 0x1000, .where = USER, .is_range = true },
 	{ .name = "vdso", .misc = PERF_RECORD_MISC_USER, .filename = "[vdso]", .start = LIB,
@@ -125,6 +131,12 @@ static const struct map_case {
 	{ .name = "/dev/mem", .misc = PERF_RECORD_MISC_USER, .filename = "/dev/mem", .start = LIB,
 	  .len = 0x1000, .pgoff = 0xfed00000, .where = USER, .pgoff_where = PHYS,
 	  .is_range = true },
+	{ .name = "/dev/mem below another root", .misc = PERF_RECORD_MISC_USER,
+	  .filename = "/srv/root/dev/mem", .start = LIB, .len = 0x1000, .pgoff = 0xfed00000,
+	  .where = USER, .pgoff_where = PHYS, .is_range = true },
+	{ .name = "device in /proc", .misc = PERF_RECORD_MISC_USER,
+	  .filename = "/proc/bus/pci/00/02.0", .start = LIB, .len = 0x1000, .pgoff = 0xfed00000,
+	  .where = USER, .pgoff_where = PHYS, .is_range = true },
 	{ .name = "/dev/zero", .misc = PERF_RECORD_MISC_USER, .filename = "/dev/zero (deleted)",
 	  .start = LIB, .len = 0x1000, .pgoff = 0x3000, .where = USER, .is_range = true },
 	{ .name = "vsyscall", .misc = PERF_RECORD_MISC_USER, .filename = "[vsyscall]",
@@ -362,6 +374,63 @@ static int test__aslr_record_tasks(struct test_suite *t __maybe_unused, int subt
 	return TEST_OK;
 }
 
+/* Each format, with and without a kernel's address. */
+static int test__aslr_record_auxtrace_error(struct test_suite *t __maybe_unused,
+					    int subtest __maybe_unused)
+{
+	static const struct {
+		size_t		text;
+		size_t		size;
+		u64		ip;
+		enum where	where;
+	} formats[] = {
+		{ offsetof(union perf_event, auxtrace_error.time), 64, LIB + 1, USER },
+		{ offsetof(union perf_event, auxtrace_error.msg), 72, TEXT + 1, KERNEL },
+		{ offsetof(union perf_event, auxtrace_error.msg),
+		  sizeof(struct perf_record_auxtrace_error), LIB + 1, GUEST_USER },
+	};
+
+	for (unsigned int fmt = 0; fmt <= ARRAY_SIZE(formats); fmt++) {
+		unsigned int last = min_t(unsigned int, fmt, ARRAY_SIZE(formats) - 1);
+		size_t text = formats[last].text, size = formats[last].size;
+		union perf_event *event = new_event(PERF_RECORD_AUXTRACE_ERROR, 0, size);
+		struct perf_record_auxtrace_error *error = &event->auxtrace_error;
+		struct aslr_view view = new_view();
+		int err;
+
+		TEST_ASSERT_VAL("out of memory", event && view.spaces);
+		put_text(event, text, "Overflow");
+		error->pid = PID;
+		error->fmt = fmt;
+		error->ip = formats[last].ip;
+		if (fmt > 1)
+			error->machine_pid = GUEST;
+		err = aslr_record__rewrite(&view, event, 0);
+		if (fmt == ARRAY_SIZE(formats)) {
+			TEST_ASSERT_VAL("unknown format", err == 1);
+		} else {
+			TEST_ASSERT_VAL("rewrite", !err && event->header.size == size &&
+					is_image(view.spaces, formats[fmt].where,
+						 formats[fmt].ip, error->ip));
+			TEST_ASSERT_VAL("padding", !strcmp((void *)event + text, "Overflow") &&
+					!*((char *)event + text + sizeof("Overflow")) &&
+					!*((char *)event + min(size, text + 64) - 1));
+			TEST_ASSERT_VAL("guest", fmt < 2 || (error->machine_pid == GUEST &&
+							     error->vcpu == -1U));
+			event->header.size = size - 8;
+			TEST_ASSERT_VAL("guest cut off", fmt < 2 ||
+					aslr_record__rewrite(&view, event, 0) == -EINVAL);
+			event->header.size = size;
+			memset((void *)event + text, 'a', size - text);
+			TEST_ASSERT_VAL("text without end",
+					aslr_record__rewrite(&view, event, 0) == -EINVAL);
+		}
+		aslr_spaces__delete(view.spaces);
+		free(event);
+	}
+	return TEST_OK;
+}
+
 static int test__aslr_record_table(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
 {
 	int ret = TEST_OK;
@@ -445,12 +514,105 @@ static int test__aslr_record_short(struct test_suite *t __maybe_unused, int subt
 	return ret;
 }
 
+/* The rows of the attributes are all of them, without a gap. */
+static int test__aslr_attr_table(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
+{
+	struct perf_event_attr attr;
+	size_t end = 0;
+	u64 flags;
+
+	for (unsigned int i = 0; i < ASLR_NR_ATTR_FIELDS; i++) {
+		const struct aslr_attr_field *field = &aslr_attr_fields[i];
+
+		if (!field->name || !*field->name || !field->why || !*field->why ||
+		    field->offset != end || !field->size || field->action == ASLR_DROP) {
+			pr_debug("field %u of the attributes, %s: %zu bytes at %zu, wanted at %zu\n",
+				 i, field->name ?: "no row", field->size, field->offset, end);
+			return TEST_FAIL;
+		}
+		end = field->offset + field->size;
+	}
+	TEST_ASSERT_EQUAL("end of the attributes", (int)end, (int)sizeof(attr));
+
+	/* A flag that the row of them doesn't know is one bit less of what is reserved. */
+	memset(&attr, 0xff, sizeof(attr));
+	attr.__reserved_1 = 0;
+	memcpy(&flags, &attr.read_format + 1, sizeof(flags));
+	TEST_ASSERT_EQUAL("number of flags", (int)hweight64(flags), 38);
+	return TEST_OK;
+}
+
+/* Records of a size that they tell themselves: what is behind it becomes zeros. */
+static int test__aslr_record_sizes(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
+{
+	static const struct {
+		const char	*name;
+		u32		type;
+		/* What it has in words of 16 bits, behind the header. */
+		u16		words[40];
+		/* In bytes, with the header; 0: it doesn't fit in a record with 8 bytes more. */
+		size_t		size;
+	} records[] = {
+		{ "NAMESPACES", PERF_RECORD_NAMESPACES, { [4] = 2 }, 24 + 2 * 16 },
+		{ "too many NAMESPACES", PERF_RECORD_NAMESPACES, { [4] = 7 }, 0 },
+		{ "ID_INDEX", PERF_RECORD_ID_INDEX, { 2 }, 16 + 2 * 32 },
+		{ "ID_INDEX of a guest", PERF_RECORD_ID_INDEX, { 1 }, 16 + 48 },
+		{ "too large an ID_INDEX", PERF_RECORD_ID_INDEX, { 1, 0, 0, 0x8000 }, 0 },
+		{ "THREAD_MAP", PERF_RECORD_THREAD_MAP, { 2 }, 16 + 2 * 24 },
+		{ "STAT_CONFIG", PERF_RECORD_STAT_CONFIG, { 3 }, 16 + 3 * 16 },
+		{ "CPU_MAP of CPUs", PERF_RECORD_CPU_MAP, { PERF_CPU_MAP__CPUS, 4 }, 12 + 4 * 2 },
+		{ "CPU_MAP of a mask", PERF_RECORD_CPU_MAP, { PERF_CPU_MAP__MASK, 2, 4 }, 14 + 8 },
+		{ "CPU_MAP of a wide mask", PERF_RECORD_CPU_MAP, { PERF_CPU_MAP__MASK, 1, 8 },
+		  18 + 8 },
+		{ "CPU_MAP of a range", PERF_RECORD_CPU_MAP, { PERF_CPU_MAP__RANGE_CPUS, 0, 0, 7 },
+		  16 },
+		{ "CPU_MAP of another kind", PERF_RECORD_CPU_MAP, { 9 }, 8 },
+		{ "EVENT_UPDATE of a unit", PERF_RECORD_EVENT_UPDATE,
+		  { PERF_EVENT_UPDATE__UNIT, [8] = 0x4141, 0x41 }, 24 + 4 },
+		{ "EVENT_UPDATE of a scale", PERF_RECORD_EVENT_UPDATE,
+		  { PERF_EVENT_UPDATE__SCALE }, 24 + 8 },
+		{ "EVENT_UPDATE of CPUs", PERF_RECORD_EVENT_UPDATE,
+		  { PERF_EVENT_UPDATE__CPUS, [8] = PERF_CPU_MAP__CPUS, 1 }, 24 + 6 },
+		{ "EVENT_UPDATE of another kind", PERF_RECORD_EVENT_UPDATE, { 9 }, 24 },
+	};
+	int ret = TEST_OK;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(records); i++) {
+		size_t known = records[i].size, size = (known ?: 48) + 8;
+		size_t id_size = records[i].type == PERF_RECORD_NAMESPACES ? ID_SIZE : 0;
+		union perf_event *event = new_event(records[i].type, 0, size + id_size);
+		struct aslr_view view = new_view();
+		int err;
+
+		TEST_ASSERT_VAL("out of memory", event && view.spaces);
+		memcpy((void *)event + 8, records[i].words,
+		       min(size - 8, sizeof(records[i].words)));
+		if (known)
+			memset((void *)event + known, 0xff, 8);
+		memset((void *)event + size, 0xff, id_size);
+		err = aslr_record__rewrite(&view, event, id_size);
+		for (size_t pos = size - 8; !err && pos < size + id_size; pos++) {
+			if (((u8 *)event)[pos] != (pos < size ? 0 : 0xff))
+				err = pos;
+		}
+		if (known ? err || memcmp((void *)event + 8, records[i].words,
+					  min(known - 8, sizeof(records[i].words))) :
+			    err != -EINVAL) {
+			pr_debug("%s: %d\n", records[i].name, err);
+			ret = TEST_FAIL;
+		}
+		aslr_spaces__delete(view.spaces);
+		free(event);
+	}
+	return ret;
+}
+
 #define MAPPINGS	"4:cpu\0006:kprobe\0007:uprobe\00028:msr"
 #define ANYTHING	0x1122334455667788ULL
 
 static int test__aslr_attrs(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
 {
-	/* What of config1, 2 and 3 stays: one bit each. */
+	/* What of config, config1, 2 and 3 stays: one bit each. */
 	static const struct {
 		const char	*name;
 		u32		type;
@@ -459,56 +621,67 @@ static int test__aslr_attrs(struct test_suite *t __maybe_unused, int subtest __m
 		u8		stays;
 		enum where	where;
 		bool		config2_where;
-	} attrs[] = {
-		{ "hardware", PERF_TYPE_HARDWARE, ANYTHING, ANYTHING, 7, SAME, false },
-		{ "cache", PERF_TYPE_HW_CACHE, ANYTHING, ANYTHING, 7, SAME, false },
-		{ "raw", PERF_TYPE_RAW, ANYTHING, ANYTHING, 7, SAME, false },
-		{ "software", PERF_TYPE_SOFTWARE, ANYTHING, ANYTHING, 0, SAME, false },
-		{ "tracepoint", PERF_TYPE_TRACEPOINT, ANYTHING, ANYTHING, 0, SAME, false },
-		{ "breakpoint, process", PERF_TYPE_BREAKPOINT, EXE, 8, 6, USER, false },
-		{ "breakpoint, kernel", PERF_TYPE_BREAKPOINT, TEXT, 8, 6, KERNEL, false },
-		{ "cpu", 4, ANYTHING, ANYTHING, 7, SAME, false },
-		{ "kprobe, address", 6, 0, TEXT + 5, 5, KERNEL, true },
-		{ "kprobe, function", 6, LIB, 0x10, 6, SAME, false },
-		{ "uprobe", 7, LIB, 0x1136, 6, SAME, false },
-		{ "msr", 28, 1, 2, 7, SAME, false },
-		{ "unknown", 29, ANYTHING, ANYTHING, 0, SAME, false },
-		{ "a part of a number", 2, ANYTHING, ANYTHING, 0, SAME, false },
+	} types[] = {
+		{ "hardware", PERF_TYPE_HARDWARE, ANYTHING, ANYTHING, 15, SAME, false },
+		{ "cache", PERF_TYPE_HW_CACHE, ANYTHING, ANYTHING, 15, SAME, false },
+		{ "raw", PERF_TYPE_RAW, ANYTHING, ANYTHING, 15, SAME, false },
+		{ "raw, address", PERF_TYPE_RAW, TEXT, ANYTHING, 13, SAME, false },
+		{ "software", PERF_TYPE_SOFTWARE, ANYTHING, ANYTHING, 1, SAME, false },
+		{ "tracepoint", PERF_TYPE_TRACEPOINT, ANYTHING, ANYTHING, 1, SAME, false },
+		{ "breakpoint, process", PERF_TYPE_BREAKPOINT, EXE, 8, 4, USER, false },
+		{ "breakpoint, kernel", PERF_TYPE_BREAKPOINT, TEXT, 8, 4, KERNEL, false },
+		{ "cpu", 4, ANYTHING, ANYTHING, 15, SAME, false },
+		{ "cpu, address", 4, ANYTHING, TEXT, 11, SAME, false },
+		{ "kprobe, address", 6, 0, TEXT + 5, 1, KERNEL, true },
+		{ "kprobe, function", 6, LIB, 0x10, 5, SAME, false },
+		{ "uprobe", 7, LIB, 0x1136, 5, SAME, false },
+		{ "msr", 28, 1, 2, 15, SAME, false },
+		{ "unknown", 29, ANYTHING, ANYTHING, 1, SAME, false },
+		{ "a part of a number", 2, ANYTHING, ANYTHING, 1, SAME, false },
 	};
 	int ret = TEST_OK;
 
-	for (unsigned int i = 0; i < ARRAY_SIZE(attrs); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(types); i++) {
 		struct aslr_view view = new_view();
-		struct aslr_header header = {
+		struct aslr_attrs attrs = {
 			.spaces = view.spaces, .pmu_mappings = MAPPINGS, .nr_pmu_mappings = 4,
 		};
 		struct perf_event_attr old = {
-			.type = attrs[i].type, .size = sizeof(old), .config = 5,
-			.sample_type = PERF_SAMPLE_IP, .sig_data = LIB, .config1 = attrs[i].config1,
-			.config2 = attrs[i].config2, .config3 = ANYTHING,
+			.type = types[i].type, .size = sizeof(old), .config = 5ULL << 61 * (i & 1),
+			.sample_type = PERF_SAMPLE_IP, .sig_data = LIB, .config1 = types[i].config1,
+			.config2 = types[i].config2, .config3 = ANYTHING,
 		}, attr = old, want = old;
-		u64 old_addr = attrs[i].config2_where ? old.config2 : old.config1;
+		u64 old_addr = types[i].config2_where ? old.config2 : old.config1;
 		u64 addr = old_addr;
-		struct aslr_space *space = attrs[i].where == USER ?
+		struct aslr_space *space = types[i].where == USER ?
 			aslr_spaces__process(view.spaces, HOST_KERNEL_ID, -1) :
-			where_space(view.spaces, attrs[i].where);
-		int err = aslr_header__rewrite_attr(&header, &attr);
+			where_space(view.spaces, types[i].where);
+		int err = aslr_attr__rewrite(&attrs, &attr);
 
 		want.sig_data = 0;
-		want.config1 = attrs[i].stays & 1 ? want.config1 : 0;
-		want.config2 = attrs[i].stays & 2 ? want.config2 : 0;
-		want.config3 = attrs[i].stays & 4 ? want.config3 : 0;
+		want.config = types[i].stays & 1 && !(i & 1) ? want.config : 0;
+		want.config1 = types[i].stays & 2 ? want.config1 : 0;
+		want.config2 = types[i].stays & 4 ? want.config2 : 0;
+		want.config3 = types[i].stays & 8 ? want.config3 : 0;
 		if (space && aslr_space__translate(space, old_addr, &addr))
 			err = -1;
-		if (space && attrs[i].config2_where)
+		if (space && types[i].config2_where)
 			want.config2 = addr;
 		else if (space)
 			want.config1 = addr;
 		if (err || memcmp(&attr, &want, sizeof(attr)) || (space && addr == old_addr)) {
 			pr_debug("attribute %s: error %d, got %" PRIx64 " %" PRIx64 " %" PRIx64
-				 ", wanted %" PRIx64 " %" PRIx64 " %" PRIx64 "\n", attrs[i].name,
+				 ", wanted %" PRIx64 " %" PRIx64 " %" PRIx64 "\n", types[i].name,
 				 err, (u64)attr.config1, (u64)attr.config2, (u64)attr.config3,
 				 (u64)want.config1, (u64)want.config2, (u64)want.config3);
+			ret = TEST_FAIL;
+		}
+		/* A mapping that comes changes nothing. */
+		if (space && (aslr_space__add(space, old_addr & ~0xfffULL, old_addr | 0xfff,
+					      &addr) ||
+			      aslr_attr__rewrite(&attrs, &old) ||
+			      memcmp(&old, &want, sizeof(old)))) {
+			pr_debug("attribute %s: another address\n", types[i].name);
 			ret = TEST_FAIL;
 		}
 		aslr_spaces__delete(view.spaces);
@@ -522,32 +695,48 @@ static int test__aslr_text_numbers(struct test_suite *t __maybe_unused, int subt
 		const char	*text;
 		/* %s: what the breakpoint's address has become. */
 		const char	*want;
+		bool		to_come;
 	} texts[] = {
-		{ "", "" },
-		{ "cycles:u", "cycles:u" },
-		{ "mem:0x404040/8:rw", "mem:0x%s/8:rw" },
-		{ "404040", "%s" },
-		{ "x404040-404040", "x%s-%s" },
-		{ "mem:0x404041:x", "mem:0x000000:x" },
-		{ "mem:0x604040:x", "mem:0x604040:x" },
-		{ "0x402123", "0x402123" },
-		{ "0x401123", "0x000000" },
-		{ "0x7f1234560010", "0x000000000000" },
-		{ "7F1234560010,", "000000000000," },
-		{ "0xffffffff96600000", "0x0000000000000000" },
-		{ "-F 4000 -g fff", "-F 4000 -g fff" },
-		{ "fffff", "fffff" },
+		{ "", "", false },
+		{ "cycles:u", "cycles:u", false },
+		{ "mem:0x404040/8:rw", "mem:0x%s/8:rw", false },
+		{ "404040", "%s", false },
+		{ "x404040-404040", "x%s-%s", false },
+		{ "mem:0x404041:x", "mem:0x000000:x", false },
+		{ "mem:0x604040:x", "mem:0x604040:x", false },
+		{ "0x402123", "0x402123", false },
+		{ "0x401123", "0x000000", false },
+		{ "0x7f1234560010", "0x000000000000", false },
+		{ "7F1234560010,", "000000000000,", false },
+		{ "0xffffffff96600000", "0x0000000000000000", false },
+		{ "-F 4000 -g fff", "-F 4000 -g fff", false },
+		{ "fffff", "fffff", false },
 		{ "0123456789abcdef0123456789abcdef01234567",
-		  "0123456789abcdef0123456789abcdef01234567" },
-		{ "100000000", "000000000" },
-		{ "ffffffff", "ffffffff" },
+		  "0123456789abcdef0123456789abcdef01234567", false },
+		{ "100000000", "000000000", false },
+		{ "ffffffff", "ffffffff", false },
+		{ "cpu/config=0x1a8010001c0/", "cpu/config=0x1a8010001c0/", true },
+		{ "mem:0x404040:x", "mem:0x%s:x", true },
+		{ "0x604040 604040", "0x000000 604040", true },
+		{ "6040ff facade 0x0ffff", "000000 facade 0x0ffff", true },
+		{ "1234567", "1234567", true },
+		/* As an event is configured: it has the number itself. */
+		{ "r10043c", "r10043c", true },
+		{ "cpu/config1=0x401777/", "cpu/config1=0x401777/", true },
+		{ "cpu/config1=0x401777/", "cpu/config1=0x401777/", false },
 	};
 	int ret = TEST_OK;
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(texts); i++) {
 		struct aslr_view view = new_view();
-		struct aslr_header header = { .spaces = view.spaces };
+		struct aslr_attrs attrs = {
+			.spaces = view.spaces, .mappings_to_come = texts[i].to_come,
+		};
 		struct perf_event_attr attr = { .type = PERF_TYPE_BREAKPOINT, .bp_addr = 0x404040 };
+		struct perf_event_attr raw = {
+			.type = PERF_TYPE_RAW, .config = 0x10043c, .config1 = 0x401777,
+			.config2 = 0x1a8010001c0,
+		};
 		char want[128], addr[32];
 		size_t size = 128;
 		char *text = malloc(size);
@@ -556,7 +745,8 @@ static int test__aslr_text_numbers(struct test_suite *t __maybe_unused, int subt
 
 		TEST_ASSERT_VAL("out of memory", text && view.spaces);
 		space = aslr_spaces__new_process(view.spaces, HOST_KERNEL_ID, PID);
-		TEST_ASSERT_VAL("addresses", !aslr_header__rewrite_attr(&header, &attr) && space &&
+		TEST_ASSERT_VAL("addresses", !aslr_attr__rewrite(&attrs, &attr) && space &&
+				!aslr_attr__rewrite(&attrs, &raw) &&
 				!aslr_space__add(space, EXE, EXE + 0xfff, &image));
 		scnprintf(addr, sizeof(addr), "%" PRIx64, (u64)attr.bp_addr);
 		memset(text, 0, size);
@@ -571,7 +761,7 @@ static int test__aslr_text_numbers(struct test_suite *t __maybe_unused, int subt
 				scnprintf(want + len, sizeof(want) - len, "%c", *pos);
 			pos += *pos == '%';
 		}
-		aslr_header__rewrite_text(&header, text, size);
+		aslr_header__rewrite_text(&attrs, text, size);
 		if (strcmp(text, want)) {
 			pr_debug("%s: wanted %s, got %s\n", texts[i].text, want, text);
 			ret = TEST_FAIL;
@@ -583,7 +773,7 @@ static int test__aslr_text_numbers(struct test_suite *t __maybe_unused, int subt
 		text = malloc(size ?: 1);
 		TEST_ASSERT_VAL("out of memory", text);
 		memcpy(text, texts[i].text, size);
-		aslr_header__rewrite_text(&header, text, size);
+		aslr_header__rewrite_text(&attrs, text, size);
 		for (size_t j = 0; j < size && ret == TEST_OK; j++) {
 			if (text[j] != texts[i].text[j] && text[j] != '0' &&
 			    !strchr(addr, text[j])) {
@@ -629,8 +819,20 @@ static void put_file(struct bytes *b, const char *str)
 	put(b, str, strlen(str));
 }
 
-/* Tracing data as trace_report() reads it. */
-static void put_tracing(struct bytes *b, const char *version, bool secrets)
+/* An address in as many digits as had the one that was there. */
+static void put_printk_format(struct bytes *b, const char *fmt, u64 addr)
+{
+	char line[64];
+
+	put(b, line, scnprintf(line, sizeof(line), fmt, addr));
+}
+
+static const u64 printk_addrs[] = {
+	0xffffffff97012345ULL, 0xc0123456, 0xffffffff97012399ULL,
+};
+
+/* Tracing data as trace_report() reads it, with kernel symbols if @addrs are the original ones. */
+static void put_tracing(struct bytes *b, const char *version, const u64 *addrs)
 {
 #ifdef __LITTLE_ENDIAN
 	char bigendian = 0;
@@ -638,7 +840,13 @@ static void put_tracing(struct bytes *b, const char *version, bool secrets)
 	char bigendian = 1;
 #endif
 	static const char symbols[] = "ffffffff96600000 T _text\n";
-	static const char formats[] = "0xffffffff97012345 : \"RCU\"\n";
+	size_t symbols_size = addrs == printk_addrs ? sizeof(symbols) - 1 : 0;
+	struct bytes formats = {};
+
+	put_printk_format(&formats, "0x%016" PRIx64 " : \"RCU 42 %%p\"\n", addrs[0]);
+	put_printk_format(&formats, "%08" PRIx64 " : \"deadbeef is a number\"\n", addrs[1]);
+	put_printk_format(&formats, "no address\n", 0);
+	put_printk_format(&formats, "0x%016" PRIx64, addrs[2]);
 
 	put(b, "\027\010\104tracing", 10);
 	put_string(b, version);
@@ -658,43 +866,89 @@ static void put_tracing(struct bytes *b, const char *version, bool secrets)
 	put_file(b, "");
 	put_string(b, "raw_syscalls");
 	put_u32(b, 0);
-	put_u32(b, secrets ? sizeof(symbols) - 1 : 0);
-	put(b, symbols, secrets ? sizeof(symbols) - 1 : 0);
-	put_u32(b, secrets ? sizeof(formats) - 1 : 0);
-	put(b, formats, secrets ? sizeof(formats) - 1 : 0);
+	put_u32(b, symbols_size);
+	put(b, symbols, symbols_size);
+	put_u32(b, formats.size);
+	put(b, formats.data, formats.size);
 	if (strcmp(version, "0.5"))
 		put_file(b, "1 init\n4321 sh\n");
 }
 
 static int rewrite_tracing(const struct bytes *in, size_t size, struct bytes *out)
 {
-	struct aslr_header header = { .spaces = aslr_spaces__new() };
+	struct aslr_attrs attrs = { .spaces = aslr_spaces__new() };
 	/* At the end of a buffer. */
 	void *buf = malloc(size ?: 1);
 	int err = -ENOMEM;
 
-	if (buf && header.spaces) {
+	if (buf && attrs.spaces) {
 		memcpy(buf, in->data, size);
 		out->size = size;
-		err = aslr_tracing__rewrite(&header, buf, &out->size);
+		err = aslr_tracing__rewrite(&attrs, buf, &out->size);
 		if (!err)
 			memcpy(out->data, buf, out->size);
 	}
-	aslr_spaces__delete(header.spaces);
+	aslr_spaces__delete(attrs.spaces);
 	free(buf);
 	return err;
 }
 
+struct tracing_parts {
+	unsigned int	nr_pages;
+	unsigned int	nr_formats;
+};
+
+static void count_header_page(void *arg, char *text, size_t size, int long_size, int page_size)
+{
+	struct tracing_parts *parts = arg;
+
+	parts->nr_pages += size && strstarts(text, "\tfield: u64") && long_size == 8 &&
+			   page_size == 4096;
+}
+
+static void count_format(void *arg, const char *system, const char *text, size_t size)
+{
+	struct tracing_parts *parts = arg;
+
+	if (!strcmp(system, "ftrace"))
+		parts->nr_formats += size && strstarts(text, "name: function\n");
+	else if (size)
+		parts->nr_formats += !strcmp(system, "sched") &&
+				     strstarts(text, "name: sched_switch\n");
+	else
+		parts->nr_formats += !strcmp(system, "sched");
+}
+
+static const struct aslr_tracing_reader tracing_reader = {
+	.header_page	= count_header_page,
+	.format		= count_format,
+};
+
 static int test__aslr_tracing(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
 {
 	static const char * const versions[] = { "0.5", "0.6" };
+	struct aslr_spaces *spaces = aslr_spaces__new();
+	u64 images[ARRAY_SIZE(printk_addrs)];
+	struct aslr_space *kernel;
+
+	TEST_ASSERT_VAL("out of memory", spaces);
+	kernel = aslr_spaces__kernel(spaces, HOST_KERNEL_ID);
+	TEST_ASSERT_VAL("out of memory", kernel);
+	for (unsigned int i = 0; i < ARRAY_SIZE(images); i++)
+		TEST_ASSERT_VAL("image",
+				!aslr_space__translate(kernel, printk_addrs[i], &images[i]) &&
+				images[i] != printk_addrs[i]);
+	aslr_spaces__delete(spaces);
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(versions); i++) {
 		struct bytes in = {}, want = {}, got = {};
+		struct tracing_parts parts = {};
 		int err;
 
-		put_tracing(&in, versions[i], true);
-		put_tracing(&want, versions[i], false);
+		put_tracing(&in, versions[i], printk_addrs);
+		put_tracing(&want, versions[i], images);
+		err = aslr_tracing__read(&tracing_reader, &parts, in.data, in.size);
+		TEST_ASSERT_VAL("reading", !err && parts.nr_pages == 1 && parts.nr_formats == 3);
 		err = rewrite_tracing(&in, in.size, &got);
 		if (err || got.size != want.size || memcmp(got.data, want.data, want.size)) {
 			pr_debug("version %s: wanted %zu bytes, got %zu, error %d\n", versions[i],
@@ -702,6 +956,7 @@ static int test__aslr_tracing(struct test_suite *t __maybe_unused, int subtest _
 			return TEST_FAIL;
 		}
 		for (size_t size = 0; size < in.size; size++) {
+			aslr_tracing__read(&tracing_reader, &parts, in.data, size);
 			err = rewrite_tracing(&in, size, &got);
 			if (err != -EINVAL) {
 				pr_debug("version %s: wanted error %d for %zu of %zu bytes, got %d\n",
@@ -731,18 +986,18 @@ static int rewrite_feature(unsigned int feat, const struct bytes *in, size_t siz
 			   struct bytes *out)
 {
 	const struct aslr_feature *feature = aslr_feature__find(feat);
-	struct aslr_header header = { .spaces = aslr_spaces__new() };
+	struct aslr_attrs attrs = { .spaces = aslr_spaces__new() };
 	void *buf = malloc(size ?: 1);
 	int err = -ENOMEM;
 
-	if (buf && header.spaces) {
+	if (buf && attrs.spaces) {
 		memcpy(buf, in->data, size);
 		out->size = size;
-		err = feature->rewrite(&header, buf, &out->size);
+		err = aslr_feature__rewrite(feature, &attrs, buf, &out->size);
 		if (!err)
 			memcpy(out->data, buf, out->size);
 	}
-	aslr_spaces__delete(header.spaces);
+	aslr_spaces__delete(attrs.spaces);
 	free(buf);
 	return err;
 }
@@ -799,15 +1054,90 @@ static int test__aslr_features(struct test_suite *t __maybe_unused, int subtest 
 	return TEST_OK;
 }
 
+/* Sections that stay: what is behind the end of them, and of strings in them, goes. */
+static int test__aslr_layouts(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
+{
+	static const struct {
+		unsigned int	feat;
+		/* 4n and 8n are numbers of so many bytes with the value n, s is a string. */
+		const char	*what;
+	} sections[] = {
+		{ HEADER_HOSTNAME, "s" },
+		{ HEADER_NRCPUS, "42 42" },
+		{ HEADER_TOTAL_MEM, "89" },
+		{ HEADER_NUMA_TOPOLOGY, "42 41 89 89 s 42 89 89 s" },
+		{ HEADER_BRANCH_STACK, "" },
+		{ HEADER_PMU_MAPPINGS, "42 44 s 45 s" },
+		{ HEADER_CACHE, "41 41 41 42 43 44 s s s" },
+		{ HEADER_MEM_TOPOLOGY, "81 82 81 83 84 89 81" },
+		{ HEADER_CLOCK_DATA, "41 41 82 83" },
+		{ HEADER_BPF_BTF, "41 45 48 89" },
+		{ HEADER_PMU_CAPS, "42 42 s s s s s 41 s s s" },
+		{ HEADER_HYBRID_TOPOLOGY, "41 s s" },
+	};
+	int ret = TEST_OK;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(sections); i++) {
+		struct bytes in = {}, want = {}, got = {};
+		int err;
+
+		for (const char *pos = sections[i].what; *pos; pos++) {
+			if (*pos == ' ')
+				continue;
+			if (*pos == 's') {
+				put_u32(&in, 8);
+				put(&in, "text\0\xff\xff\xff", 8);
+				put_u32(&want, 8);
+				put(&want, "text\0\0\0\0", 8);
+				continue;
+			}
+			if (*pos++ == '4') {
+				put_u32(&in, *pos - '0');
+				put_u32(&want, *pos - '0');
+			} else {
+				put_u64(&in, *pos - '0');
+				put_u64(&want, *pos - '0');
+			}
+		}
+		for (size_t size = 0; size < in.size; size++) {
+			err = rewrite_feature(sections[i].feat, &in, size, &got);
+			if (err != -EINVAL) {
+				pr_debug("section %u: error %d for %zu of %zu bytes\n",
+					 sections[i].feat, err, size, in.size);
+				ret = TEST_FAIL;
+			}
+		}
+		put_u64(&in, LIB);
+		err = rewrite_feature(sections[i].feat, &in, in.size, &got);
+		if (err || got.size != want.size || memcmp(got.data, want.data, want.size)) {
+			pr_debug("section %u: wanted %zu bytes, got %zu, error %d\n",
+				 sections[i].feat, want.size, got.size, err);
+			ret = TEST_FAIL;
+		}
+		for (size_t pos = 0; pos < in.size; pos++) {
+			char old = in.data[pos];
+
+			in.data[pos] = 0xff;
+			rewrite_feature(sections[i].feat, &in, in.size, &got);
+			in.data[pos] = old;
+		}
+	}
+	return ret;
+}
+
 static struct test_case tests__aslr_record[] = {
 	TEST_CASE("aslr records of mappings", aslr_record_maps),
 	TEST_CASE("aslr records of tasks and symbols", aslr_record_tasks),
+	TEST_CASE("aslr errors of trace decoders", aslr_record_auxtrace_error),
 	TEST_CASE("aslr tables of records and header features", aslr_record_table),
 	TEST_CASE("aslr short records", aslr_record_short),
+	TEST_CASE("aslr table of event attributes", aslr_attr_table),
+	TEST_CASE("aslr records of any size", aslr_record_sizes),
 	TEST_CASE("aslr event attributes", aslr_attrs),
 	TEST_CASE("aslr numbers in text", aslr_text_numbers),
 	TEST_CASE("aslr tracing data", aslr_tracing),
 	TEST_CASE("aslr header features", aslr_features),
+	TEST_CASE("aslr header features that stay", aslr_layouts),
 	{ .name = NULL, }
 };
 

@@ -55,6 +55,8 @@ struct field {
 	u64		branch_sample_type;
 	u64		regs;
 	bool		guest;
+	/* 1 + PERF_SYNTH_*, of events that are synthesized from trace data. */
+	u64		synth;
 	/* That it was blanked has to be counted. */
 	bool		blanked;
 	struct word	words[MAX_WORDS];
@@ -124,6 +126,20 @@ static const struct field fields[] = {
 	  .words = { { KEEP, RAW_WORD(4, 0) } } },
 	{ .name = "raw", .bit = PERF_SAMPLE_RAW, .blanked = true,
 	  .words = { { KEEP, RAW_WORD(20, 0) }, { ZERO, TEXT }, { ZERO, LIB } } },
+	{ .name = "raw, frequency", .bit = PERF_SAMPLE_RAW, .synth = 1 + PERF_SYNTH_INTEL_CBR,
+	  .words = { { KEEP, RAW_WORD(12, 0x1f) }, { KEEP, 3200 } } },
+	{ .name = "raw, frequency and more", .bit = PERF_SAMPLE_RAW, .blanked = true,
+	  .synth = 1 + PERF_SYNTH_INTEL_CBR,
+	  .words = { { KEEP, RAW_WORD(20, 0) }, { ZERO, 3200 }, { ZERO, LIB } } },
+	{ .name = "raw, value of a program", .bit = PERF_SAMPLE_RAW, .blanked = true,
+	  .synth = 1 + PERF_SYNTH_INTEL_PTWRITE,
+	  .words = { { KEEP, RAW_WORD(12, 0) }, { ZERO, LIB } } },
+	{ .name = "raw, event", .bit = PERF_SAMPLE_RAW, .blanked = true,
+	  .synth = 1 + PERF_SYNTH_INTEL_EVT,
+	  .words = { { KEEP, RAW_WORD(20, 0) }, { ZERO, 0 }, { ZERO, LIB } } },
+	{ .name = "raw, branch of an interrupt flag", .bit = PERF_SAMPLE_RAW, .blanked = true,
+	  .synth = 1 + PERF_SYNTH_INTEL_IFLAG_CHG,
+	  .words = { { KEEP, RAW_WORD(12, 0) }, { ZERO, LIB } } },
 	{ .name = "empty branch stack", .bit = PERF_SAMPLE_BRANCH_STACK, .words = { { KEEP, 0 } } },
 	{ .name = "branch stack", .bit = PERF_SAMPLE_BRANCH_STACK,
 	  .words = { { KEEP, 2 }, { USER, LIB + 1 }, { KERNEL, TEXT + 1 }, { KEEP, LIB },
@@ -207,6 +223,10 @@ static int add_field(struct sample_test *st, const struct field *field)
 		st->attr.sample_regs_user = field->regs;
 	else if (field->bit == PERF_SAMPLE_REGS_INTR)
 		st->attr.sample_regs_intr = field->regs;
+	if (field->synth) {
+		st->attr.type = PERF_TYPE_SYNTH;
+		st->attr.config = field->synth - 1;
+	}
 	if (field->guest)
 		st->view.cpumode = PERF_RECORD_MISC_GUEST_KERNEL;
 	st->nr_fields++;
@@ -247,7 +267,7 @@ static int rewrite(struct sample_test *st, size_t size, union perf_event **out)
 		memcpy(in, &header, sizeof(header));
 		memcpy((void *)in + sizeof(header), st->in, size - sizeof(header));
 		memset(&st->stats, 0, sizeof(st->stats));
-		err = aslr_sample__rewrite(&format, &st->view, in, *out, &st->stats);
+		err = aslr_sample__rewrite(&format, &st->view, in, *out, NULL, &st->stats);
 	}
 	free(in);
 	return err;
@@ -507,12 +527,105 @@ static int test__aslr_sample_lies(struct test_suite *t __maybe_unused, int subte
 		if (!in || sample_test__init(&st) || aslr_format__init(&format, &attr))
 			return TEST_FAIL;
 		in->header.size = size;
-		err = aslr_sample__rewrite(&format, &st.view, in, &out, &stats);
+		err = aslr_sample__rewrite(&format, &st.view, in, &out, NULL, &stats);
 		if (err != -EINVAL) {
 			pr_debug("size %u: wanted error %d, got %d\n", size, -EINVAL, err);
 			ret = TEST_FAIL;
 		}
 		free(in);
+		aslr_spaces__delete(st.view.spaces);
+	}
+	return ret;
+}
+
+#define MAX_FRAMES	3
+
+/* Frames go behind the call chain, if there is room where the stack was. */
+static int test__aslr_sample_frames(struct test_suite *t __maybe_unused,
+				    int subtest __maybe_unused)
+{
+	static const u64 ips[MAX_FRAMES] = { LIB + 0x123, -1ULL, LIB + 0x4000 };
+	static const struct {
+		unsigned int	nr;
+		u64		stack;
+		int		err;
+	} rows[] = {
+		{ .nr = 0, .stack = 0 },
+		{ .nr = 0, .stack = 32 },
+		{ .nr = MAX_FRAMES, .stack = 32 },
+		/* A marker, 3 frames. They have the places of 2 registers and 8 * 2 + 8 bytes. */
+		{ .nr = MAX_FRAMES, .stack = 8 },
+		{ .nr = MAX_FRAMES, .stack = 0, .err = -E2BIG },
+	};
+	int ret = TEST_OK;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(rows); i++) {
+		u64 words = rows[i].stack / sizeof(u64);
+		struct aslr_frames frames = { .ips = ips, .nr = rows[i].nr };
+		struct perf_event_attr attr = {
+			.sample_type = PERF_SAMPLE_CALLCHAIN | PERF_SAMPLE_REGS_USER |
+				       PERF_SAMPLE_STACK_USER | PERF_SAMPLE_WEIGHT,
+			.sample_regs_user = 3,
+		};
+		struct aslr_format format;
+		struct sample_test st;
+		union perf_event *in, *out;
+		u64 *want = st.out, image;
+		size_t size;
+		int err;
+
+		if (sample_test__init(&st) || aslr_format__init(&format, &attr))
+			return TEST_FAIL;
+		st.in[st.nr_in++] = 2;
+		st.in[st.nr_in++] = PERF_CONTEXT_KERNEL;
+		st.in[st.nr_in++] = TEXT + 5;
+		st.in[st.nr_in++] = PERF_SAMPLE_REGS_ABI_64;
+		st.in[st.nr_in++] = LIB;
+		st.in[st.nr_in++] = LIB;
+		st.in[st.nr_in++] = rows[i].stack;
+		for (u64 word = 0; word < words + !!words; word++)
+			st.in[st.nr_in++] = word;
+		st.in[st.nr_in++] = 77;
+
+		*want++ = 2 + (rows[i].nr ? 1 + rows[i].nr : 0);
+		*want++ = PERF_CONTEXT_KERNEL;
+		if (aslr_space__translate(kind_space(st.view.spaces, KERNEL), TEXT + 5, want++))
+			return TEST_FAIL;
+		if (rows[i].nr)
+			*want++ = PERF_CONTEXT_USER;
+		for (unsigned int j = 0; j < rows[i].nr; j++) {
+			enum kind kind = ips[j] == -1ULL ? KERNEL : USER;
+
+			if (aslr_space__translate(kind_space(st.view.spaces, kind), ips[j], &image))
+				return TEST_FAIL;
+			/* No marker, whatever it was. */
+			if (image == ips[j] || image >= PERF_CONTEXT_MAX)
+				ret = TEST_FAIL;
+			*want++ = image;
+		}
+		*want++ = 0;
+		*want++ = 0;
+		*want++ = 77;
+		st.nr_out = want - st.out;
+
+		size = sizeof(struct perf_event_header) + st.nr_in * sizeof(u64);
+		in = malloc(size);
+		out = malloc(size + (1 + rows[i].nr) * sizeof(u64));
+		if (!in || !out)
+			return TEST_FAIL;
+		in->header = (struct perf_event_header) {
+			.type = PERF_RECORD_SAMPLE, .size = size,
+		};
+		memcpy((void *)in + sizeof(in->header), st.in, st.nr_in * sizeof(u64));
+		err = aslr_sample__rewrite(&format, &st.view, in, out, &frames, &st.stats);
+		size = sizeof(struct perf_event_header) + st.nr_out * sizeof(u64);
+		if (err != rows[i].err || (!err && out->header.size != size) ||
+		    (!err && memcmp(out->sample.array, st.out, st.nr_out * sizeof(u64)))) {
+			pr_debug("row %u: got error %d, size %u\n", i, err, out->header.size);
+			ret = TEST_FAIL;
+		}
+		free(in);
+		free(out);
 		aslr_spaces__delete(st.view.spaces);
 	}
 	return ret;
@@ -565,11 +678,86 @@ static int test__aslr_sample_table(struct test_suite *t __maybe_unused, int subt
 	return ret;
 }
 
+/* Something to find out what a payload is rewritten with. */
+struct aslr_payload {
+	int	ret;
+	u32	size;
+};
+
+static int flip_payload(const struct aslr_payload *payload, struct aslr_view *view __maybe_unused,
+			void *data, u32 size, u64 *nr_addrs)
+{
+	u8 *byte = data;
+
+	if (size != payload->size)
+		return -ENOSPC;
+	for (u32 i = 0; i < size; i++)
+		byte[i] ^= 0xff;
+	*nr_addrs += 7;
+	return payload->ret;
+}
+
+/* A payload is what it is rewritten to, zeros if it is bad, and an error stays one. */
+static int test__aslr_sample_payload(struct test_suite *t __maybe_unused,
+				     int subtest __maybe_unused)
+{
+	static const struct {
+		int	ret;
+		int	want;
+		u32	first;
+		u64	last;
+	} cases[] = {
+		{ .first = ~1U, .last = ~LIB },
+		{ .ret = -EINVAL },
+		{ .ret = -ENOMEM, .want = -ENOMEM },
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct aslr_payload payload = { .ret = cases[i].ret, .size = 12 };
+		struct perf_event_attr attr = { .sample_type = PERF_SAMPLE_RAW };
+		struct aslr_sample_stats stats = {};
+		const u64 words[] = { RAW_WORD(12, 1), LIB };
+		union perf_event *in = malloc(sizeof(*in)), *out = malloc(sizeof(*out));
+		struct aslr_format format;
+		struct sample_test st;
+		bool blanked = cases[i].ret == -EINVAL;
+		u64 got[ARRAY_SIZE(words)];
+		int err;
+
+		if (!in || !out || sample_test__init(&st) || aslr_format__init(&format, &attr))
+			return TEST_FAIL;
+		in->header.type = PERF_RECORD_SAMPLE;
+		in->header.size = sizeof(in->header) + sizeof(words);
+		memcpy((void *)in->sample.array, words, sizeof(words));
+		format.rewrite_payload = flip_payload;
+		format.payload = &payload;
+		err = aslr_sample__rewrite(&format, &st.view, in, out, NULL, &stats);
+		aslr_spaces__delete(st.view.spaces);
+
+		TEST_ASSERT_EQUAL("error", err, cases[i].want);
+		if (!err)
+			TEST_ASSERT_EQUAL("size", out->header.size, in->header.size);
+		memcpy(got, out->sample.array, sizeof(got));
+		free(in);
+		free(out);
+		if (err)
+			continue;
+		TEST_ASSERT_VAL("payload", got[0] == RAW_WORD(12, cases[i].first) &&
+				got[1] == cases[i].last);
+		TEST_ASSERT_VAL("blanked", stats.nr_blanked[11] == blanked);
+		TEST_ASSERT_VAL("row of payloads", aslr_fields[11].bit == PERF_SAMPLE_RAW);
+		TEST_ASSERT_VAL("addresses", stats.nr_addrs == (blanked ? 0 : 7));
+	}
+	return TEST_OK;
+}
+
 static struct test_case tests__aslr_sample[] = {
 	TEST_CASE("aslr fields of samples", aslr_sample_fields),
 	TEST_CASE("aslr all fields of samples", aslr_sample_all),
 	TEST_CASE("aslr spaces of samples", aslr_sample_ip),
 	TEST_CASE("aslr samples that lie", aslr_sample_lies),
+	TEST_CASE("aslr frames of samples", aslr_sample_frames),
+	TEST_CASE("aslr payloads of samples", aslr_sample_payload),
 	TEST_CASE("aslr table of fields", aslr_sample_table),
 	{ .name = NULL, }
 };

@@ -844,31 +844,110 @@ static int test__aslr_view(struct test_suite *t __maybe_unused, int subtest __ma
 	return ret;
 }
 
+/* Of a 32-bit process. */
+#define LOW_LIB		0xf7123000ULL
+#define LOW_HEAP	0x56789000ULL
+
 static int test__aslr_know(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
 {
 	struct aslr_spaces *spaces = aslr_spaces__new();
 	u64 image;
 
 	TEST_ASSERT_VAL("out of memory", spaces);
-	TEST_ASSERT_VAL("nothing", !aslr_spaces__know(spaces, LIB));
-	aslr_space__add(aslr_spaces__new_process(spaces, HOST, 1), LIB, LIB + 0xfff, &image);
-	aslr_space__translate(aslr_spaces__new_process(spaces, HOST, 2), HEAP + 1, &image);
+	TEST_ASSERT_VAL("nothing", !aslr_spaces__know(spaces, LOW_LIB));
+	aslr_space__add(aslr_spaces__new_process(spaces, HOST, 1), LOW_LIB, LOW_LIB + 0x1fff,
+			&image);
+	aslr_space__translate(aslr_spaces__new_process(spaces, HOST, 2), LOW_HEAP + 1, &image);
 	aslr_space__translate(aslr_spaces__process(spaces, HOST, 3), 0x12345678, &image);
-	aslr_space__translate(aslr_spaces__kernel(spaces, GUEST), MODULE, &image);
+	aslr_space__translate(aslr_spaces__kernel(spaces, GUEST), 0xc1234567, &image);
 	aslr_space__translate(aslr_spaces__phys(spaces, HOST), 0x87654321, &image);
 	aslr_space__translate(aslr_spaces__hypervisor(spaces, HOST), 0x40000000, &image);
-	TEST_ASSERT_VAL("range", aslr_spaces__know(spaces, LIB + 0xfff));
-	TEST_ASSERT_VAL("no range", !aslr_spaces__know(spaces, LIB + 0x1000));
-	TEST_ASSERT_VAL("page", aslr_spaces__know(spaces, HEAP + 0x800));
-	TEST_ASSERT_VAL("no page", !aslr_spaces__know(spaces, HEAP - 1));
-	TEST_ASSERT_VAL("stray", aslr_spaces__know(spaces, 0x12345678));
-	TEST_ASSERT_VAL("guest", aslr_spaces__know(spaces, MODULE));
-	TEST_ASSERT_VAL("phys", aslr_spaces__know(spaces, 0x87654321));
-	TEST_ASSERT_VAL("hypervisor", aslr_spaces__know(spaces, 0x40000000));
-	TEST_ASSERT_VAL("count", aslr_spaces__nr_pages(spaces) == 5);
-	aslr_spaces__exit(spaces, HOST, 2, 2);
-	TEST_ASSERT_VAL("count of all that were there", aslr_spaces__nr_pages(spaces) == 5);
+	for (int i = 0; i < 2; i++) {
+		TEST_ASSERT_VAL("range", aslr_spaces__know(spaces, LOW_LIB + 0x1fff));
+		TEST_ASSERT_VAL("no range", !aslr_spaces__know(spaces, LOW_LIB + 0x2000) &&
+				!aslr_spaces__know(spaces, LOW_LIB - 1));
+		TEST_ASSERT_VAL("page", aslr_spaces__know(spaces, LOW_HEAP + 0x800));
+		TEST_ASSERT_VAL("no page", !aslr_spaces__know(spaces, LOW_HEAP - 1));
+		TEST_ASSERT_VAL("stray", aslr_spaces__know(spaces, 0x12345678));
+		TEST_ASSERT_VAL("guest", aslr_spaces__know(spaces, 0xc1234000));
+		TEST_ASSERT_VAL("phys", aslr_spaces__know(spaces, 0x87654321));
+		TEST_ASSERT_VAL("hypervisor", aslr_spaces__know(spaces, 0x40000000));
+		TEST_ASSERT_VAL("4 GiB", !aslr_spaces__know(spaces, UINT_MAX) &&
+				aslr_spaces__know(spaces, UINT_MAX + 1ULL));
+		TEST_ASSERT_VAL("count of all that were there",
+				aslr_spaces__nr_pages(spaces) == 5);
+		/* The same of who is gone. */
+		aslr_spaces__exit(spaces, HOST, 1, 1);
+		aslr_spaces__exit(spaces, HOST, 2, 2);
+	}
+
+	/* From below 4 GiB on. */
+	aslr_space__add(aslr_spaces__new_process(spaces, HOST, 1), 0xfffff000, 0x100000fffULL,
+			&image);
+	TEST_ASSERT_VAL("across 4 GiB", aslr_spaces__know(spaces, UINT_MAX) &&
+			!aslr_spaces__know(spaces, 0xffffefff));
 	aslr_spaces__delete(spaces);
+	return TEST_OK;
+}
+
+static unsigned int nr_shared(const struct aslr_list *a, const struct aslr_list *b)
+{
+	unsigned int nr = 0;
+
+	for (unsigned int i = 0; i < a->nr_slots; i++) {
+		for (unsigned int j = 0; j < b->nr_slots; j++)
+			nr += RC_CHK_EQUAL(a->slots[i].chunk, b->slots[j].chunk);
+	}
+	return nr;
+}
+
+/* Who changes something after a fork still shares the rest. */
+static int test__aslr_shared(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
+{
+	const struct aslr_zone *zones = aslr_zones[ASLR_SPACE__USER];
+	struct aslr_ranges *parent = aslr_ranges__new(zones), *child;
+	const struct aslr_range *range;
+	unsigned int nr_chunks;
+	u64 image = 0, was;
+
+	TEST_ASSERT_VAL("out of memory", parent);
+	for (u64 i = 0; i < 4000; i++) {
+		u64 start = LIB + i * 0x4000;
+
+		image = 0;
+		TEST_ASSERT_VAL("map", !aslr_ranges__lay(parent, zones, start, start + 0x1fff,
+							 &image));
+	}
+	was = aslr_ranges__find(parent, LIB + 2000 * 0x4000)->image;
+
+	child = aslr_ranges__clone(parent, zones);
+	TEST_ASSERT_VAL("out of memory", child);
+	nr_chunks = RC_CHK_ACCESS(child)->old.nr_slots;
+	TEST_ASSERT_VAL("all is shared",
+			nr_shared(&RC_CHK_ACCESS(parent)->old,
+				  &RC_CHK_ACCESS(child)->old) == nr_chunks);
+
+	/* The second half of one and the first of the next. */
+	image = 0;
+	TEST_ASSERT_VAL("map over", !aslr_ranges__lay(child, zones, LIB + 2000 * 0x4000 + 0x1000,
+						      LIB + 2001 * 0x4000 + 0xfff, &image));
+	TEST_ASSERT_VAL("most is shared",
+			nr_shared(&RC_CHK_ACCESS(parent)->old,
+				  &RC_CHK_ACCESS(child)->old) >= nr_chunks - 2 &&
+			nr_shared(&RC_CHK_ACCESS(parent)->new,
+				  &RC_CHK_ACCESS(child)->new) + 4 >=
+			RC_CHK_ACCESS(parent)->new.nr_slots);
+
+	range = aslr_ranges__find(parent, LIB + 2000 * 0x4000 + 0x1fff);
+	TEST_ASSERT_VAL("the parent keeps its own", range && range->image == was);
+	range = aslr_ranges__find(parent, LIB + 2000 * 0x4000 + 0x2000);
+	TEST_ASSERT_VAL("no other's", !range);
+	range = aslr_ranges__find(child, LIB + 2000 * 0x4000 + 0x2000);
+	TEST_ASSERT_VAL("the child's", range);
+	aslr_ranges__put(parent);
+	range = aslr_ranges__find(child, LIB + 2000 * 0x4000);
+	TEST_ASSERT_VAL("what the child kept", range && range->image == was);
+	aslr_ranges__put(child);
 	return TEST_OK;
 }
 
@@ -1328,6 +1407,7 @@ static struct test_case tests__aslr_space[] = {
 	TEST_CASE("aslr full spaces", aslr_exhaust),
 	TEST_CASE("aslr spaces of data addresses", aslr_view),
 	TEST_CASE("aslr known addresses", aslr_know),
+	TEST_CASE("aslr shared ranges", aslr_shared),
 	TEST_CASE("aslr guard pages", aslr_guard),
 	TEST_CASE("aslr random calls", aslr_random),
 	{ .name = NULL, }

@@ -58,17 +58,17 @@ static u32 info_u32(const struct bpf_prog_info *info, size_t offset)
 	return value;
 }
 
-/* Copy what may stay of an array from @from to @to, which is all zeros. */
-static int rewrite_array(struct aslr_space *kernel, const struct bpf_array *array,
-			 const void *from, void *to, u64 size)
+/* Nothing of an array stays, nor whatever is where its offset would be. */
+static void drop_array(struct bpf_prog_info *info, const struct bpf_array *array)
+{
+	memset((void *)info + array->array, 0, sizeof(u64));
+	memset((void *)info + array->count, 0, sizeof(u32));
+}
+
+static int rewrite_addrs(struct aslr_space *kernel, const void *from, void *to, u64 size)
 {
 	u64 addr;
 	int err;
-
-	if (array->action == ASLR_KEEP)
-		memcpy(to, from, size);
-	if (array->action != ASLR_REWRITE)
-		return 0;
 
 	for (; size >= sizeof(addr); size -= sizeof(addr)) {
 		memcpy(&addr, from, sizeof(addr));
@@ -82,43 +82,52 @@ static int rewrite_array(struct aslr_space *kernel, const struct bpf_array *arra
 	return 0;
 }
 
+/* Copy the @arrays with @action from @from, of @len bytes, to @to. */
+static int copy_arrays(struct aslr_space *kernel, const struct bpf_prog_info *info, u64 arrays,
+		       enum aslr_action action, const void *from, void *to, u32 len)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(bpf_arrays); i++) {
+		const struct bpf_array *array = &bpf_arrays[i];
+		u64 size = array->size ?: info_u32(info, array->rec_size), offset;
+		int err = 0;
+
+		if (array->action != action || !(arrays & BIT_ULL(i)))
+			continue;
+		memcpy(&offset, (const void *)info + array->array, sizeof(offset));
+		size *= info_u32(info, array->count);
+		if (offset > len || size > len - offset)
+			return -EINVAL;
+		if (action == ASLR_KEEP)
+			memcpy(to + offset, from + offset, size);
+		else
+			err = rewrite_addrs(kernel, from + offset, to + offset, size);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
 /* @data, of @len bytes, is behind @info in the file, and offsets in it are in @info. */
 static int rewrite_prog(struct aslr_space *kernel, struct bpf_prog_info *info, u64 *arrays,
 			void *data, u32 len)
 {
 	void *new = zalloc(len ?: 1);
-	int err = 0;
+	int err;
 
 	if (!new)
 		return -ENOMEM;
 
-	/* What is rewritten comes last: it counts if arrays overlap. */
-	for (unsigned int n = 0; !err && n < 2 * ARRAY_SIZE(bpf_arrays); n++) {
-		unsigned int i = n % ARRAY_SIZE(bpf_arrays);
-		const struct bpf_array *array = &bpf_arrays[i];
-		bool last = n >= ARRAY_SIZE(bpf_arrays);
-		u64 size = array->size ?: info_u32(info, array->rec_size), offset;
-
-		memcpy(&offset, (void *)info + array->array, sizeof(offset));
-		size *= info_u32(info, array->count);
-		if (!(*arrays & BIT_ULL(i)) || array->action == ASLR_DROP) {
-			/* Whatever is where the offset would be. */
-			memset((void *)info + array->array, 0, sizeof(offset));
-			memset((void *)info + array->count, 0, sizeof(u32));
-			*arrays &= ~BIT_ULL(i);
-			continue;
-		}
-		if (last && array->action != ASLR_REWRITE)
-			continue;
-		if (!last && array->action == ASLR_REWRITE)
-			continue;
-		if (offset > len || size > len - offset)
-			err = -EINVAL;
-		else
-			err = rewrite_array(kernel, array, data + offset, new + offset, size);
-	}
-	/* An array that isn't known. */
+	/* One that isn't known isn't there. */
 	*arrays &= BIT_ULL(PERF_BPIL_LAST_ARRAY) - 1;
+	for (unsigned int i = 0; i < ARRAY_SIZE(bpf_arrays); i++) {
+		if (bpf_arrays[i].action == ASLR_DROP)
+			*arrays &= ~BIT_ULL(i);
+		if (!(*arrays & BIT_ULL(i)))
+			drop_array(info, &bpf_arrays[i]);
+	}
+	/* What is rewritten comes last: it counts if arrays overlap. */
+	err = copy_arrays(kernel, info, *arrays, ASLR_KEEP, data, new, len) ?:
+	      copy_arrays(kernel, info, *arrays, ASLR_REWRITE, data, new, len);
 
 	memcpy(data, new, len);
 	free(new);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Rewriting of event attributes and header features, see aslr-header.h.
+ * Rewriting of header features, see aslr-header.h.
  */
 #include "aslr-header.h"
 
@@ -14,10 +14,14 @@
 #include <linux/build_bug.h>
 #include <linux/kernel.h>
 #include <linux/perf_event.h>
+#include <linux/sizes.h>
 #include <linux/string.h>
+#include "aslr-attr.h"
 #include "aslr-bpf.h"
 #include "aslr-spaces.h"
 #include "aslr-tracing.h"
+#include "debug.h"
+#include "event.h"
 #include "header.h"
 #include "machine.h"
 
@@ -25,125 +29,26 @@
 #define MIN_DIGITS	5
 #define MAX_DIGITS	16
 
-/* What @value in an attribute became, or 0. */
-static u64 attr_addr(const struct aslr_header *header, u64 value)
-{
-	for (unsigned int i = 0; i < header->nr_attr_addrs; i++) {
-		if (header->attr_addrs[i].old == value)
-			return header->attr_addrs[i].new;
-	}
-	return 0;
-}
-
-/* An address of the kernel, or one that means something in a process: it's not known in which. */
-static u64 rewrite_addr(struct aslr_header *header, u64 addr, int *err)
-{
-	struct aslr_view view = {
-		.spaces		= header->spaces,
-		.machine	= HOST_KERNEL_ID,
-		.pid		= -1,
-		.cpumode	= PERF_RECORD_MISC_USER,
-	};
-	struct aslr_space *space = aslr_view__space_of(&view, addr);
-	u64 image = 0;
-
-	*err = space ? aslr_space__translate(space, addr, &image) : -ENOMEM;
-	if (image != addr && !attr_addr(header, addr) &&
-	    header->nr_attr_addrs < ASLR_MAX_ATTR_ADDRS) {
-		header->attr_addrs[header->nr_attr_addrs].old = addr;
-		header->attr_addrs[header->nr_attr_addrs++].new = image;
-	}
-	return image;
-}
-
-/* The name of an event type that the kernel numbers anew at each boot, or NULL. */
-static const char *pmu_name(const struct aslr_header *header, u32 type)
-{
-	const char *pos = header->pmu_mappings;
-
-	for (int i = 0; pos && i < header->nr_pmu_mappings; i++) {
-		char *name;
-
-		if (strtoul(pos, &name, 10) == type && *name == ':')
-			return name + 1;
-		pos += strlen(pos) + 1;
-	}
-	return NULL;
-}
-
-/* Nothing that is counted is configured with an address of the kernel. */
-static void clear_addresses(struct perf_event_attr *attr)
-{
-	if (attr->config1 >> 63)
-		attr->config1 = 0;
-	if (attr->config2 >> 63)
-		attr->config2 = 0;
-	if (attr->config3 >> 63)
-		attr->config3 = 0;
-}
-
-int aslr_header__rewrite_attr(struct aslr_header *header, struct perf_event_attr *attr)
-{
-	const char *name = NULL;
-	int err;
-
-	/* Another size means that there are other fields: look at them first. */
-	BUILD_BUG_ON(sizeof(*attr) != PERF_ATTR_SIZE_VER8);
-
-	/* Whatever the program left there, for its own signal handler. */
-	attr->sig_data = 0;
-
-	switch (attr->type) {
-	case PERF_TYPE_HARDWARE:
-	case PERF_TYPE_HW_CACHE:
-	case PERF_TYPE_RAW:
-		/* More bits of what to count. */
-		clear_addresses(attr);
-		return 0;
-	case PERF_TYPE_BREAKPOINT:
-		/* config1 is bp_addr, config2 is bp_len */
-		attr->bp_addr = rewrite_addr(header, attr->bp_addr, &err);
-		return err;
-	case PERF_TYPE_SOFTWARE:
-	case PERF_TYPE_TRACEPOINT:
-		break;
-	default:
-		name = pmu_name(header, attr->type);
-	}
-
-	if (name && !strcmp(name, "kprobe") && !attr->kprobe_func) {
-		/* Without the name of a function it is an address. */
-		attr->kprobe_addr = rewrite_addr(header, attr->kprobe_addr, &err);
-		return err;
-	}
-	if (name && (!strcmp(name, "kprobe") || !strcmp(name, "uprobe"))) {
-		/* A pointer of perf record's to a name; the offset in what is so named stays. */
-		attr->config1 = 0;
-		return 0;
-	}
-	if (name) {
-		clear_addresses(attr);
-		return 0;
-	}
-	attr->config1 = 0;
-	attr->config2 = 0;
-	attr->config3 = 0;
-	return 0;
-}
-
-/* Is the number @value, which is @nr digits at @text, an address? */
-static bool is_address(const struct aslr_header *header, const char *text, size_t nr, bool prefix,
+/* Is the number @value, written as @digits, an address? */
+static bool is_address(const struct aslr_attrs *attrs, const char *digits, bool prefix,
 		       u64 value)
 {
+	size_t nr = strlen(digits);
+
+	if (aslr_attrs__keep(attrs, value))
+		return false;
 	if (value >= BIT_ULL(32))
 		return true;
 	/* A pid, a count: decimal. */
-	if (!prefix && strspn(text, "0123456789") >= nr)
+	if (!prefix && strspn(digits, "0123456789") == nr)
 		return false;
-	return aslr_spaces__know(header->spaces, value);
+	/* It may be one later, if it isn't a word. */
+	if (attrs->mappings_to_come && (prefix || strcspn(digits, "0123456789") < nr))
+		return value >= SZ_64K;
+	return aslr_spaces__know(attrs->spaces, value);
 }
 
-void aslr_header__rewrite_text(struct aslr_header *header, char *text, size_t size)
+void aslr_header__rewrite_text(struct aslr_attrs *attrs, char *text, size_t size)
 {
 	size_t len = strnlen(text, size), nr;
 
@@ -162,7 +67,7 @@ void aslr_header__rewrite_text(struct aslr_header *header, char *text, size_t si
 
 		memcpy(digits, text + i, nr);
 		value = strtoull(digits, NULL, 16);
-		new = attr_addr(header, value);
+		new = aslr_attrs__new_addr(attrs, value);
 		if (new)
 			new_nr = snprintf(digits, sizeof(digits), "%" PRIx64, new);
 
@@ -172,28 +77,124 @@ void aslr_header__rewrite_text(struct aslr_header *header, char *text, size_t si
 			len = len - nr + new_nr;
 			memset(text + len, 0, size - len);
 			nr = new_nr;
-		} else if (new || is_address(header, text + i, nr, prefix, value)) {
+		} else if (new || is_address(attrs, digits, prefix, value)) {
 			memset(text + i, '0', nr);
 		}
 	}
 }
 
-/* A size and so many bytes of a string, and nothing behind it. */
-static int cut_string(struct aslr_header *header __maybe_unused, void *buf, size_t *size)
-{
-	u32 len;
+/* A section on the way to its end. */
+struct section {
+	char	*pos;
+	char	*end;
+	/* It ended too early. */
+	bool	bad;
+};
 
-	if (*size < sizeof(len))
-		return -EINVAL;
-	memcpy(&len, buf, sizeof(len));
-	if (len > *size - sizeof(len))
-		return -EINVAL;
-	*size = sizeof(len) + len;
+static void *take(struct section *section, u64 size)
+{
+	void *pos = section->pos;
+
+	if (section->bad || size > (u64)(section->end - section->pos)) {
+		section->bad = true;
+		return NULL;
+	}
+	section->pos += size;
+	return pos;
+}
+
+static u64 take_number(struct section *section, size_t size)
+{
+	void *pos = take(section, size);
+	u64 number = 0;
+	u32 half;
+
+	if (!pos)
+		return 0;
+	if (size == sizeof(number)) {
+		memcpy(&number, pos, sizeof(number));
+		return number;
+	}
+	memcpy(&half, pos, sizeof(half));
+	return half;
+}
+
+/* What is behind a string's end isn't known. */
+static void take_string(struct section *section)
+{
+	u64 size = take_number(section, sizeof(u32));
+	char *string = take(section, size);
+
+	if (string) {
+		size_t len = strnlen(string, size);
+
+		memset(string + len, 0, size - len);
+	}
+}
+
+/* The ] that belongs to the [ before @layout. */
+static const char *closing(const char *layout)
+{
+	for (int depth = 1;; layout++) {
+		depth += (*layout == '[') - (*layout == ']');
+		if (!depth)
+			return layout;
+	}
+}
+
+/* Go through what @layout, or the part of it up to a ], says of the section. */
+static void walk(struct section *section, const char *layout)
+{
+	u64 nr = 0;
+
+	for (; *layout && *layout != ']'; layout++) {
+		switch (*layout) {
+		case '4':
+			nr = take_number(section, sizeof(u32));
+			break;
+		case '8':
+			nr = take_number(section, sizeof(u64));
+			break;
+		case 's':
+			take_string(section);
+			break;
+		case 'd':
+			take(section, take_number(section, sizeof(u32)));
+			break;
+		case 'b':
+			nr = take_number(section, sizeof(u64));
+			take(section, (nr / 64 + !!(nr % 64)) * sizeof(u64));
+			break;
+		case '[':
+			while (nr-- && !section->bad)
+				walk(section, layout + 1);
+			layout = closing(layout + 1);
+			break;
+		default: /* '*' */
+			section->pos = section->end;
+		}
+	}
+}
+
+/* A sequence of records with a name at the end. */
+static int check_build_ids(struct aslr_attrs *attrs __maybe_unused, void *buf, size_t *size)
+{
+	const struct perf_record_header_build_id *entry;
+	/* There was no pid once. */
+	const size_t fixed = sizeof(*entry) - sizeof(entry->pid);
+
+	for (size_t pos = 0; pos < *size; pos += entry->header.size) {
+		entry = buf + pos;
+		if (*size - pos <= fixed || entry->header.size <= fixed ||
+		    entry->header.size > *size - pos ||
+		    !memchr((const void *)entry + fixed, '\0', entry->header.size - fixed))
+			return -EINVAL;
+	}
 	return 0;
 }
 
 /* A number of strings, each a size and so many bytes. */
-static int rewrite_cmdline(struct aslr_header *header, void *buf, size_t *size)
+static int rewrite_cmdline(struct aslr_attrs *attrs, void *buf, size_t *size)
 {
 	size_t pos = sizeof(u32);
 	u32 nr, len;
@@ -208,7 +209,7 @@ static int rewrite_cmdline(struct aslr_header *header, void *buf, size_t *size)
 		pos += sizeof(len);
 		if (len > *size - pos)
 			return -EINVAL;
-		aslr_header__rewrite_text(header, buf + pos, len);
+		aslr_header__rewrite_text(attrs, buf + pos, len);
 		pos += len;
 	}
 	*size = pos;
@@ -219,7 +220,7 @@ static int rewrite_cmdline(struct aslr_header *header, void *buf, size_t *size)
  * The number of events and the size of struct perf_event_attr; for each event
  * that struct, the number of ids, its name with a size before it, and the ids.
  */
-static int rewrite_event_desc(struct aslr_header *header, void *buf, size_t *size)
+static int rewrite_event_desc(struct aslr_attrs *attrs, void *buf, size_t *size)
 {
 	u32 nr, attr_size, nr_ids, len;
 	size_t pos = 2 * sizeof(u32);
@@ -228,6 +229,8 @@ static int rewrite_event_desc(struct aslr_header *header, void *buf, size_t *siz
 		return -EINVAL;
 	memcpy(&nr, buf, sizeof(nr));
 	memcpy(&attr_size, buf + sizeof(nr), sizeof(attr_size));
+	if (attr_size < PERF_ATTR_SIZE_VER0)
+		return -EINVAL;
 
 	while (nr--) {
 		struct perf_event_attr attr = {};
@@ -237,7 +240,9 @@ static int rewrite_event_desc(struct aslr_header *header, void *buf, size_t *siz
 		    *size - pos - attr_size < sizeof(nr_ids) + sizeof(len))
 			return -EINVAL;
 		memcpy(&attr, buf + pos, min_t(size_t, attr_size, sizeof(attr)));
-		err = aslr_header__rewrite_attr(header, &attr);
+		if (attr.size && (attr.size < PERF_ATTR_SIZE_VER0 || attr.size > attr_size))
+			return -EINVAL;
+		err = aslr_attr__rewrite(attrs, &attr);
 		if (err)
 			return err;
 		/* Fields of a newer one aren't known. */
@@ -251,7 +256,7 @@ static int rewrite_event_desc(struct aslr_header *header, void *buf, size_t *siz
 		pos += sizeof(len);
 		if (len > *size - pos || nr_ids > (*size - pos - len) / sizeof(u64))
 			return -EINVAL;
-		aslr_header__rewrite_text(header, buf + pos, len);
+		aslr_header__rewrite_text(attrs, buf + pos, len);
 		pos += len + nr_ids * sizeof(u64);
 	}
 	*size = pos;
@@ -259,7 +264,7 @@ static int rewrite_event_desc(struct aslr_header *header, void *buf, size_t *siz
 }
 
 /* The number of groups; for each its name, and where its events are. */
-static int rewrite_group_desc(struct aslr_header *header, void *buf, size_t *size)
+static int rewrite_group_desc(struct aslr_attrs *attrs, void *buf, size_t *size)
 {
 	size_t pos = sizeof(u32);
 	u32 nr, len;
@@ -274,22 +279,22 @@ static int rewrite_group_desc(struct aslr_header *header, void *buf, size_t *siz
 		pos += sizeof(len);
 		if (len > *size - pos || *size - pos - len < 2 * sizeof(u32))
 			return -EINVAL;
-		aslr_header__rewrite_text(header, buf + pos, len);
+		aslr_header__rewrite_text(attrs, buf + pos, len);
 		pos += len + 2 * sizeof(u32);
 	}
 	*size = pos;
 	return 0;
 }
 
-static int rewrite_tracing_data(struct aslr_header *header, void *buf, size_t *size)
+static int rewrite_tracing_data(struct aslr_attrs *attrs, void *buf, size_t *size)
 {
-	return aslr_tracing__rewrite(header, buf, size);
+	return aslr_tracing__rewrite(attrs, buf, size);
 }
 
 #ifdef HAVE_LIBBPF_SUPPORT
-static int rewrite_bpf_prog_info(struct aslr_header *header, void *buf, size_t *size)
+static int rewrite_bpf_prog_info(struct aslr_attrs *attrs, void *buf, size_t *size)
 {
-	struct aslr_space *kernel = aslr_spaces__kernel(header->spaces, HOST_KERNEL_ID);
+	struct aslr_space *kernel = aslr_spaces__kernel(attrs->spaces, HOST_KERNEL_ID);
 
 	return kernel ? aslr_bpf__rewrite_prog_info(kernel, buf, *size) : -ENOMEM;
 }
@@ -297,6 +302,12 @@ static int rewrite_bpf_prog_info(struct aslr_header *header, void *buf, size_t *
 
 #define ROW(_feat, _action, _why)						\
 	[HEADER_##_feat] = { .name = #_feat, .action = ASLR_##_action, .why = _why }
+
+#define ROW_LAYOUT(_feat, _layout, _why)					\
+	[HEADER_##_feat] = {							\
+		.name = #_feat, .action = ASLR_KEEP, .why = _why,		\
+		.layout = _layout,						\
+	}
 
 #define ROW_FN(_feat, _action, _rewrite, _why)					\
 	[HEADER_##_feat] = {							\
@@ -306,29 +317,29 @@ static int rewrite_bpf_prog_info(struct aslr_header *header, void *buf, size_t *
 
 static const struct aslr_feature aslr_features[HEADER_LAST_FEATURE] = {
 	ROW_FN(TRACING_DATA, REWRITE, rewrite_tracing_data,
-	       "formats of tracepoints stay, kernel symbols and printk formats go"),
-	ROW(BUILD_ID, KEEP, "build-ids and file names"),
-	ROW_FN(HOSTNAME, KEEP, cut_string, "name"),
-	ROW_FN(OSRELEASE, KEEP, cut_string, "version"),
-	ROW_FN(VERSION, KEEP, cut_string, "version"),
-	ROW_FN(ARCH, KEEP, cut_string, "name"),
-	ROW(NRCPUS, KEEP, "count"),
-	ROW_FN(CPUDESC, KEEP, cut_string, "name"),
-	ROW_FN(CPUID, KEEP, cut_string, "name"),
-	ROW(TOTAL_MEM, KEEP, "size"),
+	       "formats of tracepoints and of printk stay, kernel symbols go"),
+	ROW_FN(BUILD_ID, KEEP, check_build_ids, "build-ids and file names"),
+	ROW_LAYOUT(HOSTNAME, "s", "name"),
+	ROW_LAYOUT(OSRELEASE, "s", "version"),
+	ROW_LAYOUT(VERSION, "s", "version"),
+	ROW_LAYOUT(ARCH, "s", "name"),
+	ROW_LAYOUT(NRCPUS, "44", "count"),
+	ROW_LAYOUT(CPUDESC, "s", "name"),
+	ROW_LAYOUT(CPUID, "s", "name"),
+	ROW_LAYOUT(TOTAL_MEM, "8", "size"),
 	ROW_FN(CMDLINE, REWRITE, rewrite_cmdline, "without addresses"),
 	ROW_FN(EVENT_DESC, REWRITE, rewrite_event_desc, "attributes, names and ids of events"),
-	ROW(CPU_TOPOLOGY, KEEP, "CPU numbers"),
-	ROW(NUMA_TOPOLOGY, KEEP, "node and CPU numbers, sizes"),
-	ROW(BRANCH_STACK, KEEP, "nothing in it"),
-	ROW(PMU_MAPPINGS, KEEP, "names and types of PMUs"),
+	ROW_LAYOUT(CPU_TOPOLOGY, "4[s]4[s]*", "CPU numbers"),
+	ROW_LAYOUT(NUMA_TOPOLOGY, "4[488s]", "node and CPU numbers, sizes"),
+	ROW_LAYOUT(BRANCH_STACK, "", "nothing in it"),
+	ROW_LAYOUT(PMU_MAPPINGS, "4[4s]", "names and types of PMUs"),
 	ROW_FN(GROUP_DESC, REWRITE, rewrite_group_desc, "names and numbers of events"),
 	ROW(AUXTRACE, DROP, "index of the trace data, which is dropped"),
-	ROW(STAT, KEEP, "nothing in it"),
-	ROW(CACHE, KEEP, "sizes"),
-	ROW(SAMPLE_TIME, KEEP, "times"),
-	ROW(MEM_TOPOLOGY, KEEP, "which memory blocks each node has"),
-	ROW(CLOCKID, KEEP, "resolution"),
+	ROW_LAYOUT(STAT, "", "nothing in it"),
+	ROW_LAYOUT(CACHE, "44[4444sss]", "sizes"),
+	ROW_LAYOUT(SAMPLE_TIME, "88", "times"),
+	ROW_LAYOUT(MEM_TOPOLOGY, "888[88b]", "which memory blocks each node has"),
+	ROW_LAYOUT(CLOCKID, "8", "resolution"),
 	ROW(DIR_FORMAT, DROP, "the output is one file"),
 #ifdef HAVE_LIBBPF_SUPPORT
 	ROW_FN(BPF_PROG_INFO, REWRITE, rewrite_bpf_prog_info,
@@ -336,12 +347,12 @@ static const struct aslr_feature aslr_features[HEADER_LAST_FEATURE] = {
 #else
 	ROW(BPF_PROG_INFO, DROP, "perf without libbpf can't read it"),
 #endif
-	ROW(BPF_BTF, KEEP, "types"),
+	ROW_LAYOUT(BPF_BTF, "4[4d]", "types"),
 	ROW(COMPRESSED, DROP, "the output isn't compressed"),
-	ROW(CPU_PMU_CAPS, KEEP, "names and numbers"),
-	ROW(CLOCK_DATA, KEEP, "times"),
-	ROW(HYBRID_TOPOLOGY, KEEP, "names and CPU numbers"),
-	ROW(PMU_CAPS, KEEP, "names and numbers"),
+	ROW_LAYOUT(CPU_PMU_CAPS, "4[ss]", "names and numbers"),
+	ROW_LAYOUT(CLOCK_DATA, "4488", "times"),
+	ROW_LAYOUT(HYBRID_TOPOLOGY, "4[ss]", "names and CPU numbers"),
+	ROW_LAYOUT(PMU_CAPS, "4[4[ss]s]", "names and numbers"),
 };
 
 const struct aslr_feature *aslr_feature__find(unsigned int feat)
@@ -349,4 +360,18 @@ const struct aslr_feature *aslr_feature__find(unsigned int feat)
 	static const struct aslr_feature unknown = { .action = ASLR_DROP };
 
 	return feat < ARRAY_SIZE(aslr_features) ? &aslr_features[feat] : &unknown;
+}
+
+int aslr_feature__rewrite(const struct aslr_feature *feature, struct aslr_attrs *attrs,
+			  void *buf, size_t *size)
+{
+	struct section section = { .pos = buf, .end = buf + *size };
+
+	if (feature->rewrite)
+		return feature->rewrite(attrs, buf, size);
+	if (!feature->layout)
+		return 0;
+	walk(&section, feature->layout);
+	*size = section.pos - (char *)buf;
+	return section.bad ? -EINVAL : 0;
 }

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <linux/kernel.h>
+#include <linux/log2.h>
 #include <linux/sizes.h>
 #include <linux/string.h>
 #include <linux/zalloc.h>
@@ -99,19 +100,339 @@ unsigned int aslr_zones__index(const struct aslr_zone *zones, u64 addr)
 	return i;
 }
 
-static struct aslr_range *old_entry(struct rb_node *node)
-{
-	return rb_entry_safe(node, struct aslr_range, old_node);
-}
-
-static struct aslr_range *new_entry(struct rb_node *node)
-{
-	return rb_entry_safe(node, struct aslr_range, new_node);
-}
-
 static u64 range__image_last(const struct aslr_range *range)
 {
 	return range->image + (range->last - range->start);
+}
+
+/* Where images may begin that come after that of @range, less their offset in a page. */
+static u64 range__next_image(const struct aslr_range *range)
+{
+	return (range__image_last(range) & ASLR_PAGE_MASK) + 2 * ASLR_PAGE_SIZE;
+}
+
+/* How far that is from the image of the next range, which is @next. */
+static u64 range__gap(const struct aslr_range *range, const struct aslr_range *next)
+{
+	u64 image = range__next_image(range);
+
+	return next->image > image ? next->image - image : 0;
+}
+
+#define MIN_CHUNK	8
+#define MAX_CHUNK	64
+
+/* Of which the gaps are not known. */
+#define UNKNOWN_GAP	-1ULL
+
+/* No ranges, room for @nr or more, one reference.  NULL when out of memory. */
+static struct aslr_chunk *aslr_chunk__new(unsigned int nr)
+{
+	struct aslr_chunk *result;
+	RC_STRUCT(aslr_chunk) *chunk;
+
+	nr = clamp(roundup_pow_of_two(nr), 1UL * MIN_CHUNK, 1UL * MAX_CHUNK);
+	chunk = malloc(sizeof(*chunk) + nr * sizeof(chunk->ranges[0]));
+	if (ADD_RC_CHK(result, chunk)) {
+		refcount_set(&chunk->refcnt, 1);
+		chunk->nr = 0;
+		chunk->max_nr = nr;
+		chunk->max_gap = UNKNOWN_GAP;
+	}
+	return result;
+}
+
+static struct aslr_chunk *aslr_chunk__get(struct aslr_chunk *chunk)
+{
+	struct aslr_chunk *result;
+
+	if (RC_CHK_GET(result, chunk))
+		refcount_inc(&RC_CHK_ACCESS(chunk)->refcnt);
+	return result;
+}
+
+static void aslr_chunk__put(struct aslr_chunk *chunk)
+{
+	if (chunk && refcount_dec_and_test(&RC_CHK_ACCESS(chunk)->refcnt))
+		RC_CHK_FREE(chunk);
+	else
+		RC_CHK_PUT(chunk);
+}
+
+static u64 aslr_chunk__max_gap(struct aslr_chunk *chunk)
+{
+	RC_STRUCT(aslr_chunk) *c = RC_CHK_ACCESS(chunk);
+
+	if (c->max_gap == UNKNOWN_GAP) {
+		c->max_gap = 0;
+		for (unsigned int i = 1; i < c->nr; i++)
+			c->max_gap = max(c->max_gap, range__gap(&c->ranges[i - 1], &c->ranges[i]));
+	}
+	return c->max_gap;
+}
+
+/* The place of a range in a list. */
+struct aslr_pos {
+	unsigned int	chunk;
+	unsigned int	range;
+};
+
+static u64 aslr_list__first(const struct aslr_list *list, const struct aslr_range *range)
+{
+	return list->by_image ? range->image : range->start;
+}
+
+static u64 aslr_list__last(const struct aslr_list *list, const struct aslr_range *range)
+{
+	return list->by_image ? range__image_last(range) : range->last;
+}
+
+static RC_STRUCT(aslr_chunk) *aslr_list__chunk(const struct aslr_list *list, unsigned int i)
+{
+	return RC_CHK_ACCESS(list->slots[i].chunk);
+}
+
+/* NULL behind the end of the list. */
+static const struct aslr_range *aslr_list__at(const struct aslr_list *list, struct aslr_pos pos)
+{
+	if (pos.chunk >= list->nr_slots)
+		return NULL;
+	return &aslr_list__chunk(list, pos.chunk)->ranges[pos.range];
+}
+
+/* No chunk is empty. */
+static const struct aslr_range *aslr_list__next(const struct aslr_list *list, struct aslr_pos *pos)
+{
+	if (++pos->range == aslr_list__chunk(list, pos->chunk)->nr) {
+		pos->chunk++;
+		pos->range = 0;
+	}
+	return aslr_list__at(list, *pos);
+}
+
+static const struct aslr_range *aslr_list__prev(const struct aslr_list *list, struct aslr_pos pos)
+{
+	if (pos.range) {
+		pos.range--;
+	} else {
+		if (!pos.chunk)
+			return NULL;
+		pos.chunk--;
+		pos.range = aslr_list__chunk(list, pos.chunk)->nr - 1;
+	}
+	return aslr_list__at(list, pos);
+}
+
+/* The first range that ends at or after @addr. */
+static struct aslr_pos aslr_list__find(const struct aslr_list *list, u64 addr)
+{
+	unsigned int low = 0, high = list->nr_slots;
+	const RC_STRUCT(aslr_chunk) *chunk;
+	struct aslr_pos pos = {};
+
+	while (low < high) {
+		unsigned int mid = low + (high - low) / 2;
+
+		if (list->slots[mid].last < addr)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	pos.chunk = low;
+	if (low == list->nr_slots)
+		return pos;
+
+	chunk = aslr_list__chunk(list, pos.chunk);
+	low = 0;
+	high = chunk->nr - 1;
+	while (low < high) {
+		unsigned int mid = low + (high - low) / 2;
+
+		if (aslr_list__last(list, &chunk->ranges[mid]) < addr)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	pos.range = low;
+	return pos;
+}
+
+static void aslr_list__free(struct aslr_list *list)
+{
+	for (unsigned int i = 0; i < list->nr_slots; i++)
+		aslr_chunk__put(list->slots[i].chunk);
+	free(list->slots);
+}
+
+/* Make @list, which is empty, one of the same ranges as @from. */
+static int aslr_list__copy(struct aslr_list *list, const struct aslr_list *from)
+{
+	if (!from->nr_slots)
+		return 0;
+	list->slots = memdup(from->slots, from->nr_slots * sizeof(*list->slots));
+	if (!list->slots)
+		return -ENOMEM;
+	list->nr_slots = from->nr_slots;
+	list->max_slots = from->nr_slots;
+	for (unsigned int i = 0; i < list->nr_slots; i++)
+		list->slots[i].chunk = aslr_chunk__get(from->slots[i].chunk);
+	return 0;
+}
+
+/* Make room for a chunk in front of the one at @i. */
+static int aslr_list__insert_chunk(struct aslr_list *list, unsigned int i, struct aslr_chunk *chunk)
+{
+	if (list->nr_slots == list->max_slots) {
+		unsigned int max_slots = list->max_slots + list->max_slots / 2 + 1;
+		void *slots = realloc(list->slots, max_slots * sizeof(*list->slots));
+
+		if (!slots)
+			return -ENOMEM;
+		list->slots = slots;
+		list->max_slots = max_slots;
+	}
+	memmove(&list->slots[i + 1], &list->slots[i],
+		(list->nr_slots++ - i) * sizeof(*list->slots));
+	list->slots[i].chunk = chunk;
+	return 0;
+}
+
+/* The chunk at @i has changed. */
+static void aslr_list__update(struct aslr_list *list, unsigned int i)
+{
+	const RC_STRUCT(aslr_chunk) *chunk = aslr_list__chunk(list, i);
+
+	list->slots[i].last = aslr_list__last(list, &chunk->ranges[chunk->nr - 1]);
+}
+
+/* Let the chunk at @i be one that may change, with room for @nr ranges. */
+static int aslr_list__unshare(struct aslr_list *list, unsigned int i, unsigned int nr)
+{
+	RC_STRUCT(aslr_chunk) *old = aslr_list__chunk(list, i);
+	struct aslr_chunk *chunk;
+
+	old->max_gap = UNKNOWN_GAP;
+	if (old->max_nr >= nr && refcount_read(&old->refcnt) == 1)
+		return 0;
+
+	chunk = aslr_chunk__new(nr);
+	if (!chunk)
+		return -ENOMEM;
+	memcpy(RC_CHK_ACCESS(chunk)->ranges, old->ranges, old->nr * sizeof(old->ranges[0]));
+	RC_CHK_ACCESS(chunk)->nr = old->nr;
+	aslr_chunk__put(list->slots[i].chunk);
+	list->slots[i].chunk = chunk;
+	return 0;
+}
+
+/* Make two chunks of the full one at @pos, and let @pos be where it was. */
+static int aslr_list__split(struct aslr_list *list, struct aslr_pos *pos)
+{
+	RC_STRUCT(aslr_chunk) *old;
+	struct aslr_chunk *chunk;
+	/* What grows at its end will do so again. */
+	unsigned int keep = pos->range == MAX_CHUNK ? MAX_CHUNK : MAX_CHUNK / 2;
+	unsigned int nr = MAX_CHUNK - keep;
+	int err = aslr_list__unshare(list, pos->chunk, MAX_CHUNK);
+
+	if (err)
+		return err;
+	chunk = aslr_chunk__new(nr + 1);
+	if (!chunk)
+		return -ENOMEM;
+	err = aslr_list__insert_chunk(list, pos->chunk + 1, chunk);
+	if (err) {
+		aslr_chunk__put(chunk);
+		return err;
+	}
+	old = aslr_list__chunk(list, pos->chunk);
+	memcpy(RC_CHK_ACCESS(chunk)->ranges, &old->ranges[keep], nr * sizeof(old->ranges[0]));
+	RC_CHK_ACCESS(chunk)->nr = nr;
+	old->nr = keep;
+	aslr_list__update(list, pos->chunk);
+	if (nr)
+		aslr_list__update(list, pos->chunk + 1);
+	if (pos->range >= keep) {
+		pos->chunk++;
+		pos->range -= keep;
+	}
+	return 0;
+}
+
+static int aslr_list__insert(struct aslr_list *list, const struct aslr_range *range)
+{
+	struct aslr_pos pos = aslr_list__find(list, aslr_list__first(list, range));
+	RC_STRUCT(aslr_chunk) *chunk;
+	int err = 0;
+
+	if (!list->nr_slots) {
+		struct aslr_chunk *first = aslr_chunk__new(1);
+
+		err = first ? aslr_list__insert_chunk(list, 0, first) : -ENOMEM;
+		if (err) {
+			aslr_chunk__put(first);
+			return err;
+		}
+	} else if (pos.chunk == list->nr_slots) {
+		pos.chunk--;
+		pos.range = aslr_list__chunk(list, pos.chunk)->nr;
+	}
+	if (aslr_list__chunk(list, pos.chunk)->nr == MAX_CHUNK)
+		err = aslr_list__split(list, &pos);
+	if (!err)
+		err = aslr_list__unshare(list, pos.chunk,
+					 aslr_list__chunk(list, pos.chunk)->nr + 1);
+	if (err)
+		return err;
+
+	chunk = aslr_list__chunk(list, pos.chunk);
+	memmove(&chunk->ranges[pos.range + 1], &chunk->ranges[pos.range],
+		(chunk->nr++ - pos.range) * sizeof(*range));
+	chunk->ranges[pos.range] = *range;
+	aslr_list__update(list, pos.chunk);
+	return 0;
+}
+
+static int aslr_list__erase(struct aslr_list *list, const struct aslr_range *range)
+{
+	struct aslr_pos pos = aslr_list__find(list, aslr_list__first(list, range));
+	RC_STRUCT(aslr_chunk) *chunk = aslr_list__chunk(list, pos.chunk);
+	int err;
+
+	if (chunk->nr == 1) {
+		aslr_chunk__put(list->slots[pos.chunk].chunk);
+		memmove(&list->slots[pos.chunk], &list->slots[pos.chunk + 1],
+			(--list->nr_slots - pos.chunk) * sizeof(*list->slots));
+		return 0;
+	}
+	err = aslr_list__unshare(list, pos.chunk, chunk->nr);
+	if (err)
+		return err;
+	chunk = aslr_list__chunk(list, pos.chunk);
+	memmove(&chunk->ranges[pos.range], &chunk->ranges[pos.range + 1],
+		(--chunk->nr - pos.range) * sizeof(*range));
+	aslr_list__update(list, pos.chunk);
+	return 0;
+}
+
+/* The first range from @pos on with a gap of more than @need behind it, or else the last. */
+static const struct aslr_range *aslr_list__first_gap(const struct aslr_list *list,
+						     struct aslr_pos pos, u64 need)
+{
+	for (;; pos.chunk++, pos.range = 0) {
+		const RC_STRUCT(aslr_chunk) *chunk = aslr_list__chunk(list, pos.chunk);
+		const struct aslr_range *last = &chunk->ranges[chunk->nr - 1];
+
+		if (aslr_chunk__max_gap(list->slots[pos.chunk].chunk) > need) {
+			for (unsigned int i = pos.range; i + 1 < chunk->nr; i++) {
+				if (range__gap(&chunk->ranges[i], &chunk->ranges[i + 1]) > need)
+					return &chunk->ranges[i];
+			}
+		}
+		if (pos.chunk + 1 == list->nr_slots ||
+		    range__gap(last, &aslr_list__chunk(list, pos.chunk + 1)->ranges[0]) > need)
+			return last;
+	}
 }
 
 struct aslr_ranges *aslr_ranges__new(const struct aslr_zone *zones)
@@ -121,6 +442,7 @@ struct aslr_ranges *aslr_ranges__new(const struct aslr_zone *zones)
 
 	if (ADD_RC_CHK(result, ranges)) {
 		refcount_set(&ranges->refcnt, 1);
+		ranges->new.by_image = true;
 		for (unsigned int i = 0; i < ASLR_ZONES; i++)
 			ranges->cursors[i].next = zones[i].ranges[0].first;
 	}
@@ -138,150 +460,92 @@ struct aslr_ranges *aslr_ranges__get(struct aslr_ranges *ranges)
 
 void aslr_ranges__put(struct aslr_ranges *ranges)
 {
-	struct aslr_range *range, *next;
-
 	if (!ranges)
 		return;
 	if (!refcount_dec_and_test(&RC_CHK_ACCESS(ranges)->refcnt)) {
 		RC_CHK_PUT(ranges);
 		return;
 	}
-	rbtree_postorder_for_each_entry_safe(range, next, &RC_CHK_ACCESS(ranges)->old, old_node)
-		free(range);
+	aslr_list__free(&RC_CHK_ACCESS(ranges)->old);
+	aslr_list__free(&RC_CHK_ACCESS(ranges)->new);
 	RC_CHK_FREE(ranges);
 }
 
-static bool old_less(struct rb_node *a, const struct rb_node *b)
+static int aslr_ranges__link(struct aslr_ranges *ranges, const struct aslr_range *range)
 {
-	return rb_entry(a, struct aslr_range, old_node)->start <
-	       rb_entry(b, struct aslr_range, old_node)->start;
-}
+	int err = aslr_list__insert(&RC_CHK_ACCESS(ranges)->old, range);
 
-static bool new_less(struct rb_node *a, const struct rb_node *b)
-{
-	return rb_entry(a, struct aslr_range, new_node)->image <
-	       rb_entry(b, struct aslr_range, new_node)->image;
-}
-
-static void aslr_ranges__link(struct aslr_ranges *ranges, struct aslr_range *range)
-{
-	rb_add(&range->old_node, &RC_CHK_ACCESS(ranges)->old, old_less);
-	if (!range->scattered)
-		rb_add(&range->new_node, &RC_CHK_ACCESS(ranges)->new, new_less);
+	if (!err && !aslr_range__scattered(range))
+		err = aslr_list__insert(&RC_CHK_ACCESS(ranges)->new, range);
 	RC_CHK_ACCESS(ranges)->nr++;
+	return err;
 }
 
-static void aslr_ranges__unlink(struct aslr_ranges *ranges, struct aslr_range *range)
+static int aslr_ranges__unlink(struct aslr_ranges *ranges, const struct aslr_range *range)
 {
-	rb_erase(&range->old_node, &RC_CHK_ACCESS(ranges)->old);
-	if (!range->scattered)
-		rb_erase(&range->new_node, &RC_CHK_ACCESS(ranges)->new);
+	int err = aslr_list__erase(&RC_CHK_ACCESS(ranges)->old, range);
+
+	if (!err && !aslr_range__scattered(range))
+		err = aslr_list__erase(&RC_CHK_ACCESS(ranges)->new, range);
 	RC_CHK_ACCESS(ranges)->nr--;
+	return err;
 }
 
-struct aslr_range *aslr_ranges__first_from(const struct aslr_ranges *ranges, u64 addr)
+const struct aslr_range *aslr_ranges__first_from(const struct aslr_ranges *ranges, u64 addr)
 {
-	struct rb_node *node = RC_CHK_ACCESS(ranges)->old.rb_node;
-	struct aslr_range *first = NULL;
+	const struct aslr_list *list = &RC_CHK_ACCESS(ranges)->old;
 
-	while (node) {
-		struct aslr_range *range = old_entry(node);
-
-		if (range->last >= addr) {
-			first = range;
-			node = node->rb_left;
-		} else {
-			node = node->rb_right;
-		}
-	}
-	return first;
+	return aslr_list__at(list, aslr_list__find(list, addr));
 }
 
-struct aslr_range *aslr_ranges__find(const struct aslr_ranges *ranges, u64 addr)
+const struct aslr_range *aslr_ranges__find(const struct aslr_ranges *ranges, u64 addr)
 {
-	struct aslr_range *range = aslr_ranges__first_from(ranges, addr);
+	const struct aslr_range *range = aslr_ranges__first_from(ranges, addr);
 
 	return range && range->start <= addr ? range : NULL;
-}
-
-/* The first range whose image ends at or after @image. */
-static struct aslr_range *aslr_ranges__first_image_from(const struct aslr_ranges *ranges, u64 image)
-{
-	struct rb_node *node = RC_CHK_ACCESS(ranges)->new.rb_node;
-	struct aslr_range *first = NULL;
-
-	while (node) {
-		struct aslr_range *range = new_entry(node);
-
-		if (range__image_last(range) >= image) {
-			first = range;
-			node = node->rb_left;
-		} else {
-			node = node->rb_right;
-		}
-	}
-	return first;
 }
 
 struct aslr_ranges *aslr_ranges__clone(const struct aslr_ranges *ranges,
 				       const struct aslr_zone *zones)
 {
 	struct aslr_ranges *clone = aslr_ranges__new(zones);
-	struct rb_node *node;
 
 	if (!clone)
 		return NULL;
 
+	if (aslr_list__copy(&RC_CHK_ACCESS(clone)->old, &RC_CHK_ACCESS(ranges)->old) ||
+	    aslr_list__copy(&RC_CHK_ACCESS(clone)->new, &RC_CHK_ACCESS(ranges)->new)) {
+		aslr_ranges__put(clone);
+		return NULL;
+	}
+	RC_CHK_ACCESS(clone)->nr = RC_CHK_ACCESS(ranges)->nr;
 	for (unsigned int i = 0; i < ASLR_ZONES; i++)
 		RC_CHK_ACCESS(clone)->cursors[i] = RC_CHK_ACCESS(ranges)->cursors[i];
-
-	for (node = rb_first(&RC_CHK_ACCESS(ranges)->old); node; node = rb_next(node)) {
-		struct aslr_range *range = memdup(old_entry(node), sizeof(*range));
-
-		if (!range) {
-			aslr_ranges__put(clone);
-			return NULL;
-		}
-		aslr_ranges__link(clone, range);
-	}
 	return clone;
 }
 
-/*
- * Cut [@start, @last] out of the ranges.  A cut in the middle of one makes two
- * of it: the second is the caller's @spare.  Returns @spare if it was not used.
- */
-static struct aslr_range *aslr_ranges__cut(struct aslr_ranges *ranges, u64 start, u64 last,
-					   struct aslr_range *spare)
+/* Cut [@start, @last] out of the ranges. A cut in the middle of one makes two of it. */
+static int aslr_ranges__cut(struct aslr_ranges *ranges, u64 start, u64 last)
 {
-	struct aslr_range *range = aslr_ranges__first_from(ranges, start);
+	const struct aslr_range *first;
+	int err = 0;
 
-	while (range && range->start <= last) {
-		struct aslr_range *next = old_entry(rb_next(&range->old_node));
-		bool before = range->start < start;
-		struct aslr_range *after = NULL;
+	while (!err && (first = aslr_ranges__first_from(ranges, start)) && first->start <= last) {
+		struct aslr_range before = *first, after = *first;
 
-		aslr_ranges__unlink(ranges, range);
-		if (range->last > last) {
-			after = range;
-			if (before) {
-				after = spare;
-				spare = NULL;
-				*after = *range;
-			}
-			after->image += last + 1 - after->start;
-			after->start = last + 1;
-			aslr_ranges__link(ranges, after);
+		err = aslr_ranges__unlink(ranges, &before);
+		if (!err && after.last > last) {
+			if (!aslr_range__scattered(&after))
+				after.image += last + 1 - after.start;
+			after.start = last + 1;
+			err = aslr_ranges__link(ranges, &after);
 		}
-		if (before) {
-			range->last = start - 1;
-			aslr_ranges__link(ranges, range);
-		} else if (!after) {
-			free(range);
+		if (!err && before.start < start) {
+			before.last = start - 1;
+			err = aslr_ranges__link(ranges, &before);
 		}
-		range = next;
 	}
-	return spare;
+	return err;
 }
 
 /*
@@ -290,18 +554,21 @@ static struct aslr_range *aslr_ranges__cut(struct aslr_ranges *ranges, u64 start
  */
 static bool aslr_ranges__has_room(const struct aslr_ranges *ranges, u64 start, u64 last, u64 image)
 {
+	const struct aslr_list *list = &RC_CHK_ACCESS(ranges)->new;
 	u64 image_last = image + (last - start);
-	struct aslr_range *range;
+	const struct aslr_range *range;
+	struct aslr_pos pos;
 
 	if (image_last < image || image < ASLR_LOW_END || image_last > -1ULL - ASLR_PAGE_SIZE)
 		return false;
 
-	range = aslr_ranges__first_image_from(ranges, image - ASLR_PAGE_SIZE);
+	pos = aslr_list__find(list, image - ASLR_PAGE_SIZE);
+	range = aslr_list__at(list, pos);
 	while (range && range->image <= image_last + ASLR_PAGE_SIZE) {
 		/* What keeps its distance was once, or will be, one with this. */
 		if (aslr_range__delta(range) != image - start)
 			return false;
-		range = new_entry(rb_next(&range->new_node));
+		range = aslr_list__next(list, &pos);
 	}
 	return true;
 }
@@ -334,19 +601,22 @@ static bool aslr_ranges__try_near(const struct aslr_ranges *ranges, const struct
 static bool aslr_ranges__try_gap(const struct aslr_ranges *ranges, const struct aslr_arena *arena,
 				 u64 start, u64 last, u64 *image)
 {
-	u64 next = arena->first + ASLR_PAGE_SIZE;
-	struct aslr_range *range = aslr_ranges__first_image_from(ranges, arena->first);
+	const struct aslr_list *list = &RC_CHK_ACCESS(ranges)->new;
+	u64 offset = start & ~ASLR_PAGE_MASK, need = offset + (last - start) + ASLR_PAGE_SIZE;
+	struct aslr_pos pos = aslr_list__find(list, arena->first);
+	const struct aslr_range *range = aslr_list__at(list, pos);
 
-	for (;;) {
-		*image = next + (start & ~ASLR_PAGE_MASK);
-		if (*image > arena->last || last - start > arena->last - *image)
-			return false;
-		if (!range || range->image > *image + (last - start) + ASLR_PAGE_SIZE)
-			return aslr_ranges__has_room(ranges, start, last, *image);
-		next = (range__image_last(range) & ASLR_PAGE_MASK) + 2 * ASLR_PAGE_SIZE;
-		range = new_entry(rb_next(&range->new_node));
-	}
+	if (last - start > arena->last - arena->first)
+		return false;
+	*image = arena->first + ASLR_PAGE_SIZE + offset;
+	if (range && range->image <= *image + (last - start) + ASLR_PAGE_SIZE)
+		*image = range__next_image(aslr_list__first_gap(list, pos, need)) + offset;
+	return *image <= arena->last && last - start <= arena->last - *image &&
+	       aslr_ranges__has_room(ranges, start, last, *image);
 }
+
+/* So many ranges in the way, one after the other, and the rest of the arena is for gaps. */
+#define MAX_TRIES	64
 
 /*
  * A place for [@start, @last] away from all others.  Some room stays free on
@@ -357,9 +627,11 @@ static bool aslr_ranges__try_fresh(struct aslr_ranges *ranges, const struct aslr
 				   unsigned int index, u64 start, u64 last, u64 *image)
 {
 	struct aslr_cursor *cursor = &RC_CHK_ACCESS(ranges)->cursors[index];
+	const struct aslr_list *list = &RC_CHK_ACCESS(ranges)->new;
 	const struct aslr_arena *arenas = zone->ranges;
 	const struct aslr_range *range;
 	struct aslr_cursor next = *cursor;
+	unsigned int tries = 0;
 
 	while (next.arena < ASLR_ARENAS && arenas[next.arena].last) {
 		u64 arena_last = arenas[next.arena].last;
@@ -376,10 +648,13 @@ static bool aslr_ranges__try_fresh(struct aslr_ranges *ranges, const struct aslr
 				return true;
 			}
 			/* A range that grew is in the way. */
-			range = aslr_ranges__first_image_from(ranges, *image - ASLR_PAGE_SIZE);
+			range = aslr_list__at(list, aslr_list__find(list,
+								    *image - ASLR_PAGE_SIZE));
 			next.next = range__image_last(range) + 1;
-			continue;
+			if (++tries < MAX_TRIES)
+				continue;
 		}
+		tries = 0;
 		if (++next.arena < ASLR_ARENAS)
 			next.next = arenas[next.arena].first;
 	}
@@ -393,29 +668,35 @@ static bool aslr_ranges__try_fresh(struct aslr_ranges *ranges, const struct aslr
 /* Is @above the rest of @below? */
 static bool aslr_range__is_one_with(const struct aslr_range *below, const struct aslr_range *above)
 {
-	return below && above && below->last + 1 == above->start &&
-	       below->scattered == above->scattered &&
-	       (below->scattered || aslr_range__delta(below) == aslr_range__delta(above));
+	if (below->last + 1 != above->start)
+		return false;
+	if (aslr_range__scattered(below) || aslr_range__scattered(above))
+		return aslr_range__scattered(below) && aslr_range__scattered(above);
+	return aslr_range__delta(below) == aslr_range__delta(above);
 }
 
-void aslr_ranges__insert(struct aslr_ranges *ranges, struct aslr_range *range)
+int aslr_ranges__insert(struct aslr_ranges *ranges, struct aslr_range range)
 {
-	struct aslr_range *below, *above;
+	const struct aslr_list *list = &RC_CHK_ACCESS(ranges)->old;
+	struct aslr_pos pos = aslr_list__find(list, range.start);
+	const struct aslr_range *below = aslr_list__prev(list, pos);
+	const struct aslr_range *above = aslr_list__at(list, pos);
+	struct aslr_range gone[2];
+	unsigned int nr = 0;
+	int err = 0;
 
-	aslr_ranges__link(ranges, range);
-
-	below = old_entry(rb_prev(&range->old_node));
-	above = old_entry(rb_next(&range->old_node));
-	if (aslr_range__is_one_with(range, above)) {
-		aslr_ranges__unlink(ranges, above);
-		range->last = above->last;
-		free(above);
+	if (above && aslr_range__is_one_with(&range, above)) {
+		gone[nr++] = *above;
+		range.last = above->last;
 	}
-	if (aslr_range__is_one_with(below, range)) {
-		aslr_ranges__unlink(ranges, range);
-		below->last = range->last;
-		free(range);
+	if (below && aslr_range__is_one_with(below, &range)) {
+		gone[nr++] = *below;
+		range.start = below->start;
+		range.image = below->image;
 	}
+	while (!err && nr)
+		err = aslr_ranges__unlink(ranges, &gone[--nr]);
+	return err ?: aslr_ranges__link(ranges, &range);
 }
 
 /*
@@ -434,18 +715,19 @@ struct aslr_neighbours {
 
 static void add_neighbour(struct aslr_neighbours *near, const struct aslr_range *range, bool is)
 {
-	if (range && is && !range->scattered)
+	if (range && is && !aslr_range__scattered(range))
 		near->ranges[near->nr++] = *range;
 }
 
 static void aslr_ranges__neighbours(const struct aslr_ranges *ranges, u64 start, u64 last,
 				    struct aslr_neighbours *near)
 {
-	const struct aslr_range *first = aslr_ranges__first_from(ranges, start), *below, *above;
+	const struct aslr_list *list = &RC_CHK_ACCESS(ranges)->old;
+	struct aslr_pos pos = aslr_list__find(list, start);
+	const struct aslr_range *first = aslr_list__at(list, pos), *above;
+	const struct aslr_range *below = aslr_list__prev(list, pos);
 	bool overlapped = first && first->start <= last;
 
-	below = old_entry(first ? rb_prev(&first->old_node) :
-				  rb_last(&RC_CHK_ACCESS(ranges)->old));
 	above = last + 1 ? aslr_ranges__first_from(ranges, last + 1) : NULL;
 
 	near->nr = 0;
@@ -477,34 +759,25 @@ static bool aslr_ranges__place(struct aslr_ranges *ranges, const struct aslr_zon
 }
 
 int aslr_ranges__lay(struct aslr_ranges *ranges, const struct aslr_zone *zones,
-		     struct aslr_range *range, u64 *image)
+		     u64 start, u64 last, u64 *image)
 {
-	struct aslr_range *spare = zalloc(sizeof(*spare));
 	struct aslr_neighbours near;
+	int err;
 
-	if (!spare) {
-		free(range);
-		return -ENOMEM;
-	}
-
-	aslr_ranges__neighbours(ranges, range->start, range->last, &near);
-	free(aslr_ranges__cut(ranges, range->start, range->last, spare));
-	if (!range->image && !aslr_ranges__place(ranges, zones, &near, range->start, range->last,
-						 &range->image)) {
-		free(range);
+	aslr_ranges__neighbours(ranges, start, last, &near);
+	err = aslr_ranges__cut(ranges, start, last);
+	if (err)
+		return err;
+	if (!*image && !aslr_ranges__place(ranges, zones, &near, start, last, image)) {
+		*image = 0;
 		return -ENOSPC;
 	}
-	*image = range->image;
-	aslr_ranges__insert(ranges, range);
-	return 0;
+	return aslr_ranges__insert(ranges, (struct aslr_range) {
+		.start = start, .last = last, .image = *image,
+	});
 }
 
 int aslr_ranges__remove(struct aslr_ranges *ranges, u64 start, u64 last)
 {
-	struct aslr_range *spare = zalloc(sizeof(*spare));
-
-	if (!spare)
-		return -ENOMEM;
-	free(aslr_ranges__cut(ranges, start, last, spare));
-	return 0;
+	return aslr_ranges__cut(ranges, start, last);
 }

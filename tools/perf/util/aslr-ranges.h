@@ -4,7 +4,6 @@
 
 #include <stdbool.h>
 #include <linux/bits.h>
-#include <linux/rbtree.h>
 #include <linux/refcount.h>
 #include <linux/types.h>
 #include <internal/rc_check.h>
@@ -58,16 +57,13 @@ extern const struct aslr_zone aslr_zones[][ASLR_ZONES];
 
 /* A range of original addresses. */
 struct aslr_range {
-	/* In aslr_ranges::old, by @start. */
-	struct rb_node	old_node;
-	/* In aslr_ranges::new, by @image, unless @scattered. */
-	struct rb_node	new_node;
-	u64		start;
-	u64		last;
-	/* The new address of @start. */
-	u64		image;
-	/* Its pages have their images one by one, beside those of the text. */
-	bool		scattered;
+	u64	start;
+	u64	last;
+	/*
+	 * The new address of @start, 0 if it is scattered: then its pages have their
+	 * images one by one, beside those of the text.
+	 */
+	u64	image;
 };
 
 /* How far an arena list is used. */
@@ -76,16 +72,40 @@ struct aslr_cursor {
 	u64		next;
 };
 
+/* Some ranges that are neighbours.  Lists share them, to be changed by none then. */
+DECLARE_RC_STRUCT(aslr_chunk) {
+	refcount_t		refcnt;
+	unsigned int		nr;
+	unsigned int		max_nr;
+	/* In a list by image: the largest gap between two of them, see range__gap(). */
+	u64			max_gap;
+	struct aslr_range	ranges[];
+};
+
+struct aslr_slot {
+	/* Where the last range, or image, of the chunk ends: a search needs no more of it. */
+	u64			last;
+	struct aslr_chunk	*chunk;
+};
+
+/* Ranges without overlaps, by @start or by @image. */
+struct aslr_list {
+	bool			by_image;
+	unsigned int		nr_slots;
+	unsigned int		max_slots;
+	struct aslr_slot	*slots;
+};
+
 /*
  * The ranges of a space.  Spaces share them after a fork, until one of them
- * changes its own.
+ * changes its own; even then they share the chunks that are the same.
  */
 DECLARE_RC_STRUCT(aslr_ranges) {
 	refcount_t		refcnt;
-	/* All ranges, without overlaps. */
-	struct rb_root		old;
-	/* The same, less scattered ones, without overlaps. */
-	struct rb_root		new;
+	/* All ranges, by @start. */
+	struct aslr_list	old;
+	/* The same, less scattered ones, by @image. */
+	struct aslr_list	new;
 	unsigned long		nr;
 	struct aslr_cursor	cursors[ASLR_ZONES];
 };
@@ -102,38 +122,41 @@ void aslr_ranges__put(struct aslr_ranges *ranges);
 struct aslr_ranges *aslr_ranges__clone(const struct aslr_ranges *ranges,
 				       const struct aslr_zone *zones);
 
-/* The first range that ends at or after @addr, NULL if there is none. */
-struct aslr_range *aslr_ranges__first_from(const struct aslr_ranges *ranges, u64 addr);
+/*
+ * The first range that ends at or after @addr, NULL if there is none.  What this
+ * and others return is valid until the next change.
+ */
+const struct aslr_range *aslr_ranges__first_from(const struct aslr_ranges *ranges, u64 addr);
 
 /* The range that @addr is in, NULL if there is none. */
-struct aslr_range *aslr_ranges__find(const struct aslr_ranges *ranges, u64 addr);
+const struct aslr_range *aslr_ranges__find(const struct aslr_ranges *ranges, u64 addr);
 
 /*
- * Lay @range over what is there, which is cut or goes.  Its image is where it
- * says, or at a place found for it in @zones if that is 0.  Takes @range over.
- * Returns 0, -ENOMEM, or -ENOSPC when there is no place; the ranges may be cut
- * all the same then.
+ * Lay a range over what is there, which is cut or goes.  Its image is *@image, or
+ * a place that is found for it in @zones and put there if that is 0.  Returns 0,
+ * -ENOMEM, or -ENOSPC when there is no place; the ranges may be cut all the same
+ * then.
  */
 int aslr_ranges__lay(struct aslr_ranges *ranges, const struct aslr_zone *zones,
-		     struct aslr_range *range, u64 *image);
+		     u64 start, u64 last, u64 *image);
 
 /*
  * Add @range where no other is, and make one of it and those that it touches on
- * both sides.  Takes @range over.
+ * both sides.  0 or -ENOMEM.
  */
-void aslr_ranges__insert(struct aslr_ranges *ranges, struct aslr_range *range);
+int aslr_ranges__insert(struct aslr_ranges *ranges, struct aslr_range range);
 
 /* Make [@start, @last] free of ranges.  0 or -ENOMEM. */
 int aslr_ranges__remove(struct aslr_ranges *ranges, u64 start, u64 last);
 
+static inline bool aslr_range__scattered(const struct aslr_range *range)
+{
+	return !range->image;
+}
+
 static inline u64 aslr_range__delta(const struct aslr_range *range)
 {
 	return range->image - range->start;
-}
-
-static inline struct aslr_range *aslr_range__next(struct aslr_range *range)
-{
-	return rb_entry_safe(rb_next(&range->old_node), struct aslr_range, old_node);
 }
 
 #endif /* __PERF_ASLR_RANGES_H */

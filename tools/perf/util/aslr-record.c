@@ -18,8 +18,13 @@
 /* Longer than any module: who recorded the last one didn't know where it ends. */
 #define MODULE_MAX	SZ_64M
 
-/* File offsets beyond that aren't believed if they look like an address. */
+/* File offsets beyond that aren't believed if something is mapped there. */
 #define FILE_OFFSET_MAX	BIT_ULL(32)
+
+/* From here on processes of 64 bits have their mappings: no offset is believed. */
+#define RANDOM_MIN	BIT_ULL(37)
+
+#define TEXT(_member, _text)	offsetof(union perf_event, _member._text)
 
 /* As perf's readers tell the kernel's text from modules. */
 static bool is_kernel_text(const char *filename)
@@ -28,12 +33,23 @@ static bool is_kernel_text(const char *filename)
 	       strstarts(filename, "[guest.kernel.kallsyms");
 }
 
-/* Drivers put the physical address there: /dev/mem, resources of PCI devices in /sys. */
+static bool ends_with(const char *filename, const char *end)
+{
+	size_t len = strlen(filename), end_len = strlen(end);
+
+	return len >= end_len && !strcmp(filename + len - end_len, end);
+}
+
+/*
+ * Drivers put the physical address there: /dev/mem, wherever the root is, resources
+ * of PCI devices in /sys and /proc.
+ */
 static bool is_device(const char *filename)
 {
 	if (strstarts(filename, "/dev/shm/") || strstarts(filename, "/dev/hugepages/"))
 		return false;
-	return strstarts(filename, "/dev/") || strstarts(filename, "/sys/");
+	return strstarts(filename, "/dev/") || strstarts(filename, "/sys/") ||
+	       strstarts(filename, "/proc/") || ends_with(filename, "/dev/mem");
 }
 
 /*
@@ -47,7 +63,9 @@ static struct aslr_space *pgoff_space(struct aslr_view *view, s32 machine,
 		return aslr_spaces__phys(view->spaces, machine);
 	if (filename[0] != '/' || strstarts(filename, "//anon"))
 		return process;
-	return pgoff < FILE_OFFSET_MAX || !aslr_space__contains(process, pgoff) ? NULL : process;
+	if (pgoff < FILE_OFFSET_MAX)
+		return NULL;
+	return pgoff >= RANDOM_MIN || aslr_space__contains(process, pgoff) ? process : NULL;
 }
 
 /* Where @len bytes from @start end, at the latest at the top. @len isn't 0. */
@@ -202,12 +220,132 @@ static int learn_exit(struct aslr_view *view, union perf_event *event)
 	return 0;
 }
 
+/* What a decoder of trace data couldn't do, and where. */
+static int rewrite_auxtrace_error(struct aslr_view *view, union perf_event *event)
+{
+	struct perf_record_auxtrace_error *error = &event->auxtrace_error;
+	/* The first format has no time, the last one tells of a guest behind the message. */
+	size_t text = error->fmt ? TEXT(auxtrace_error, msg) : TEXT(auxtrace_error, time);
+	size_t end = min_t(size_t, error->header.size, text + MAX_AUXTRACE_ERROR_MSG);
+	size_t size = error->fmt == 2 ? sizeof(*error) : end;
+	struct aslr_space *space;
+	u64 ip = error->ip;
+	char *pos;
+	int err;
+
+	if (error->fmt > 2)
+		return 1;
+	if (error->header.size < size || end <= text)
+		return -EINVAL;
+	pos = memchr((void *)error + text, '\0', end - text);
+	if (!pos)
+		return -EINVAL;
+
+	memset(pos, 0, (char *)error + end - pos);
+	error->header.size = size;
+	if (error->fmt == 2)
+		view->machine = error->machine_pid;
+	view->pid = error->pid;
+	space = aslr_view__space_of(view, ip);
+	err = space ? aslr_space__translate(space, ip, &ip) : -ENOMEM;
+	error->ip = ip;
+	return err;
+}
+
 /* There is a short and a long form. */
 static int cut_time_conv(struct aslr_view *view __maybe_unused, union perf_event *event)
 {
-	if (event->header.size > sizeof(event->time_conv))
-		event->header.size = sizeof(event->time_conv);
+	struct perf_record_time_conv *time_conv = &event->time_conv;
+
+	if (event->header.size < sizeof(*time_conv)) {
+		event->header.size = offsetof(struct perf_record_time_conv, time_cycles);
+		return 0;
+	}
+	event->header.size = sizeof(*time_conv);
+	memset(time_conv->reserved, 0, sizeof(time_conv->reserved));
 	return 0;
+}
+
+/* The size of a record with a number at @pos and so many entries behind it. */
+static size_t array_size(const union perf_event *event, size_t pos, size_t entry)
+{
+	size_t left = event->header.size - pos - sizeof(u64);
+	u64 nr = *(const u64 *)((const void *)event + pos);
+
+	return nr > left / entry ? SIZE_MAX : pos + sizeof(nr) + nr * entry;
+}
+
+static size_t namespaces_size(const union perf_event *event)
+{
+	return array_size(event, offsetof(struct perf_record_namespaces, nr_namespaces),
+			  sizeof(struct perf_ns_link_info));
+}
+
+/* Those of guests have another entry for each. */
+static size_t id_index_size(const union perf_event *event)
+{
+	size_t pos = offsetof(struct perf_record_id_index, nr);
+	size_t size = array_size(event, pos,
+				 sizeof(struct id_index_entry) + sizeof(struct id_index_entry_2));
+
+	return size != SIZE_MAX ? size : array_size(event, pos, sizeof(struct id_index_entry));
+}
+
+static size_t thread_map_size(const union perf_event *event)
+{
+	return array_size(event, offsetof(struct perf_record_thread_map, nr),
+			  sizeof(struct perf_record_thread_map_entry));
+}
+
+static size_t stat_config_size(const union perf_event *event)
+{
+	return array_size(event, offsetof(struct perf_record_stat_config, nr),
+			  sizeof(struct perf_record_stat_config_entry));
+}
+
+static size_t cpus_size(const struct perf_record_cpu_map_data *data)
+{
+	switch (data->type) {
+	case PERF_CPU_MAP__CPUS:
+		return offsetof(struct perf_record_cpu_map_data, cpus_data.cpu) +
+		       data->cpus_data.nr * sizeof(u16);
+	case PERF_CPU_MAP__MASK:
+		if (data->mask32_data.long_size == sizeof(u32))
+			return offsetof(struct perf_record_cpu_map_data, mask32_data.mask) +
+			       data->mask32_data.nr * sizeof(u32);
+		return offsetof(struct perf_record_cpu_map_data, mask64_data.mask) +
+		       data->mask64_data.nr * sizeof(u64);
+	case PERF_CPU_MAP__RANGE_CPUS:
+		return sizeof(data->type) + sizeof(data->range_cpu_data);
+	default:
+		return 0;
+	}
+}
+
+static size_t cpu_map_size(const union perf_event *event)
+{
+	return offsetof(union perf_event, cpu_map.data) + cpus_size(&event->cpu_map.data);
+}
+
+static size_t event_update_size(const union perf_event *event)
+{
+	size_t pos = offsetof(union perf_event, event_update.name);
+	size_t left = event->header.size - pos;
+
+	switch (event->event_update.type) {
+	case PERF_EVENT_UPDATE__UNIT:
+	case PERF_EVENT_UPDATE__NAME:
+		left = strnlen(event->event_update.name, left);
+		return pos + left + 1;
+	case PERF_EVENT_UPDATE__SCALE:
+		return pos + sizeof(event->event_update.scale);
+	case PERF_EVENT_UPDATE__CPUS:
+		if (left < sizeof(u32))
+			return SIZE_MAX;
+		return pos + cpus_size(&event->event_update.cpus.cpus);
+	default:
+		return pos;
+	}
 }
 
 #define ROW(_type, _action, _min_size, _why)					\
@@ -222,6 +360,12 @@ static int cut_time_conv(struct aslr_view *view __maybe_unused, union perf_event
 		.min_size = _size, .exact = true, .rewrite = _rewrite,		\
 	}
 
+#define ROW_SIZE(_type, _action, _min_size, _record_size, _why)			\
+	[PERF_RECORD_##_type] = {						\
+		.name = #_type, .action = ASLR_##_action, .why = _why,		\
+		.min_size = _min_size, .record_size = _record_size,		\
+	}
+
 #define ROW_FN(_type, _action, _min_size, _text, _rewrite, _why)		\
 	[PERF_RECORD_##_type] = {						\
 		.name = #_type, .action = ASLR_##_action, .why = _why,		\
@@ -229,7 +373,6 @@ static int cut_time_conv(struct aslr_view *view __maybe_unused, union perf_event
 	}
 
 #define SIZE(_record)		sizeof(struct perf_record_##_record)
-#define TEXT(_member, _text)	offsetof(union perf_event, _member._text)
 #define HEADER			sizeof(struct perf_event_header)
 
 static const struct aslr_record aslr_records[PERF_RECORD_HEADER_MAX] = {
@@ -252,8 +395,8 @@ static const struct aslr_record aslr_records[PERF_RECORD_HEADER_MAX] = {
 	ROW_EXACT(LOST_SAMPLES, SIZE(lost_samples), NULL, "count"),
 	ROW_EXACT(SWITCH, HEADER, NULL, "times only"),
 	ROW_EXACT(SWITCH_CPU_WIDE, SIZE(switch), NULL, "process and thread numbers"),
-	ROW(NAMESPACES, KEEP, TEXT(namespaces, link_info),
-	    "process and thread numbers, device and inode numbers"),
+	ROW_SIZE(NAMESPACES, KEEP, TEXT(namespaces, link_info), namespaces_size,
+		 "process and thread numbers, device and inode numbers"),
 	ROW_FN(KSYMBOL, REWRITE, TEXT(ksymbol, name) + 1, TEXT(ksymbol, name), rewrite_ksymbol,
 	       "addr"),
 	ROW_EXACT(BPF_EVENT, SIZE(bpf_event), NULL, "number and tag of a program"),
@@ -265,20 +408,26 @@ static const struct aslr_record aslr_records[PERF_RECORD_HEADER_MAX] = {
 	/* tools/lib/perf/include/perf/event.h */
 	ROW(HEADER_ATTR, REWRITE, HEADER + PERF_ATTR_SIZE_VER0, "see the attributes"),
 	ROW(HEADER_EVENT_TYPE, DROP, 0, "an event's name, from long ago"),
-	ROW(HEADER_TRACING_DATA, DROP, 0, "formats of tracepoints"),
-	ROW_FN(HEADER_BUILD_ID, KEEP, TEXT(build_id, filename) + 1, 0, NULL,
-	       "build-id and file name"),
+	ROW(HEADER_TRACING_DATA, REWRITE, SIZE(header_tracing_data),
+	    "see the header feature of that name"),
+	ROW_FN(HEADER_BUILD_ID, KEEP, TEXT(build_id, filename) + 1, TEXT(build_id, filename),
+	       NULL, "build-id and file name"),
 	ROW_EXACT(FINISHED_ROUND, HEADER, NULL, "nothing in it"),
-	ROW(ID_INDEX, KEEP, HEADER + sizeof(u64), "numbers of events, CPUs and threads"),
+	ROW_SIZE(ID_INDEX, KEEP, HEADER + sizeof(u64), id_index_size,
+		 "numbers of events, CPUs and threads"),
 	ROW(AUXTRACE_INFO, DROP, 0, "goes with the trace data that it describes"),
 	ROW(AUXTRACE, DROP, 0, "trace data holds addresses"),
-	ROW(AUXTRACE_ERROR, DROP, 0, "goes with the trace data that it tells of"),
-	ROW(THREAD_MAP, KEEP, HEADER + sizeof(u64), "thread numbers and names of tasks"),
-	ROW(CPU_MAP, KEEP, HEADER + sizeof(u32), "CPU numbers"),
-	ROW(STAT_CONFIG, KEEP, HEADER + sizeof(u64), "how perf stat was set up"),
+	ROW_FN(AUXTRACE_ERROR, REWRITE, TEXT(auxtrace_error, time) + 1, 0, rewrite_auxtrace_error,
+	       "ip, and addresses in the message; numbers and time stay"),
+	ROW_SIZE(THREAD_MAP, KEEP, HEADER + sizeof(u64), thread_map_size,
+		 "thread numbers and names of tasks"),
+	ROW_SIZE(CPU_MAP, KEEP, HEADER + sizeof(u32), cpu_map_size, "CPU numbers"),
+	ROW_SIZE(STAT_CONFIG, KEEP, HEADER + sizeof(u64), stat_config_size,
+		 "how perf stat was set up"),
 	ROW_EXACT(STAT, SIZE(stat), NULL, "counts and times"),
 	ROW_EXACT(STAT_ROUND, SIZE(stat_round), NULL, "times"),
-	ROW(EVENT_UPDATE, KEEP, HEADER + 2 * sizeof(u64), "unit, scale, name and CPUs of an event"),
+	ROW_SIZE(EVENT_UPDATE, REWRITE, TEXT(event_update, name) + 1, event_update_size,
+		 "the name of an event; its unit, scale and CPUs stay"),
 	ROW_FN(TIME_CONV, KEEP, HEADER + 3 * sizeof(u64), 0, cut_time_conv, "clock parameters"),
 	ROW(HEADER_FEATURE, REWRITE, HEADER + sizeof(u64), "see the header features"),
 	ROW(COMPRESSED, REWRITE, HEADER, "its records are written uncompressed"),
@@ -322,6 +471,13 @@ int aslr_record__rewrite(struct aslr_view *view, union perf_event *event, size_t
 		memmove((void *)event + record->min_size,
 			(void *)event + event->header.size - id_size, id_size);
 		event->header.size = record->min_size + id_size;
+	}
+	if (record->record_size) {
+		size_t size = record->record_size(event);
+
+		if (size > event->header.size - min_t(size_t, id_size, event->header.size))
+			return -EINVAL;
+		memset((void *)event + size, 0, event->header.size - id_size - size);
 	}
 	if (record->text) {
 		err = clear_padding(event, record->text, id_size);

@@ -23,6 +23,11 @@ struct aslr_record {
 	size_t		min_size;
 	/* All have that size: what is behind, but for the sample_id, isn't known. */
 	bool		exact;
+	/*
+	 * Where what a record of at least min_size has ends, by what it says itself: what is
+	 * between that and the sample_id becomes zeros.  NULL: everything is known.
+	 */
+	size_t		(*record_size)(const union perf_event *event);
 	/* The text that ends with a NUL, and maybe padding, at the record's end; 0: none. */
 	size_t		text;
 	/* Rewrite a copy of the record; NULL: there is nothing to do. */

@@ -19,6 +19,7 @@
 struct aslr_rewrite {
 	const struct aslr_format	*format;
 	struct aslr_view		*view;
+	const struct aslr_frames	*frames;
 	struct aslr_sample_stats	*stats;
 	/* What is left to read, and where to write. */
 	const u64			*in;
@@ -48,15 +49,20 @@ static int keep_one(struct aslr_rewrite *rw)
 	return keep(rw, 1);
 }
 
-static int translate(struct aslr_rewrite *rw, struct aslr_space *space)
+static int put_addr(struct aslr_rewrite *rw, struct aslr_space *space, u64 addr)
 {
 	int err;
 
 	if (!space)
 		return -ENOMEM;
-	err = aslr_space__translate(space, *rw->in, rw->out);
-	rw->stats->nr_addrs += *rw->in++ != *rw->out++;
+	err = aslr_space__translate(space, addr, rw->out);
+	rw->stats->nr_addrs += addr != *rw->out++;
 	return err;
+}
+
+static int translate(struct aslr_rewrite *rw, struct aslr_space *space)
+{
+	return put_addr(rw, space, *rw->in++);
 }
 
 /* Write 0 for a field that begins with its size or ABI, and go on after it. */
@@ -131,10 +137,34 @@ static u8 context_mode(u64 context)
 	}
 }
 
+/* As a user call chain of the kernel's would be. @nr is where its entries are counted. */
+static int append_frames(struct aslr_rewrite *rw, u64 *nr)
+{
+	const struct aslr_frames *frames = rw->frames;
+	int err;
+
+	if (!frames || !frames->nr)
+		return 0;
+
+	*nr += 1 + frames->nr;
+	*rw->out++ = PERF_CONTEXT_USER;
+	for (unsigned int i = 0; i < frames->nr; i++) {
+		u64 ip = frames->ips[i];
+
+		err = put_addr(rw, mode_space(rw, PERF_RECORD_MISC_USER, ip), ip);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
 static int rewrite_callchain(struct aslr_rewrite *rw)
 {
 	u8 mode = PERF_RECORD_MISC_CPUMODE_UNKNOWN;
-	u64 nr;
+	/* That of the entry before, which the next one in the same half shares. */
+	struct aslr_space *space = NULL;
+	bool upper = false;
+	u64 nr, *nr_out = rw->out;
 	int err;
 
 	if (!has(rw, 1) || *rw->in > (u64)(rw->end - rw->in - 1))
@@ -147,6 +177,7 @@ static int rewrite_callchain(struct aslr_rewrite *rw)
 			u64 context = *rw->in++;
 
 			mode = context_mode(context);
+			space = NULL;
 			/* Readers give such a chain up, whatever it is that is no marker. */
 			if (mode == PERF_RECORD_MISC_CPUMODE_UNKNOWN &&
 			    context != PERF_CONTEXT_GUEST)
@@ -154,21 +185,45 @@ static int rewrite_callchain(struct aslr_rewrite *rw)
 			*rw->out++ = context;
 			continue;
 		}
-		err = translate(rw, mode_space(rw, mode, *rw->in));
+		if (!space || upper != *rw->in >> 63 || mode == PERF_RECORD_MISC_CPUMODE_UNKNOWN) {
+			space = mode_space(rw, mode, *rw->in);
+			upper = *rw->in >> 63;
+		}
+		err = translate(rw, space);
 		if (err)
 			return err;
 	}
-	return 0;
+	return append_frames(rw, nr_out);
+}
+
+/* The sizes of what is synthesized from a trace and holds no address. */
+static u32 kept_raw_size(const struct perf_event_attr *attr)
+{
+	static const u32 sizes[] = {
+		[PERF_SYNTH_INTEL_MWAIT]  = perf_synth__raw_size(struct perf_synth_intel_mwait),
+		[PERF_SYNTH_INTEL_PWRE]	  = perf_synth__raw_size(struct perf_synth_intel_pwre),
+		[PERF_SYNTH_INTEL_EXSTOP] = perf_synth__raw_size(struct perf_synth_intel_exstop),
+		[PERF_SYNTH_INTEL_PWRX]	  = perf_synth__raw_size(struct perf_synth_intel_pwrx),
+		[PERF_SYNTH_INTEL_CBR]	  = perf_synth__raw_size(struct perf_synth_intel_cbr),
+		[PERF_SYNTH_INTEL_PSB]	  = perf_synth__raw_size(struct perf_synth_intel_psb),
+	};
+
+	if (attr->type != PERF_TYPE_SYNTH || attr->config >= ARRAY_SIZE(sizes))
+		return 0;
+	return sizes[attr->config];
 }
 
 /*
- * A size in bytes and as many bytes, which together end on a u64.  Without a
- * format nothing in it can be told from an address: zeros of the same size.
+ * A size in bytes and as many bytes, which together end on a u64.  Where nothing
+ * in it can be told from an address: zeros of the same size.
  */
-static int blank_raw(struct aslr_rewrite *rw)
+static int rewrite_raw(struct aslr_rewrite *rw)
 {
+	const struct aslr_format *format = rw->format;
+	void *data = (void *)rw->out + sizeof(u32);
+	int err = -EINVAL;
+	u64 nr, nr_addrs = 0;
 	u32 size;
-	u64 nr;
 
 	if (!has(rw, 1))
 		return -EINVAL;
@@ -178,12 +233,19 @@ static int blank_raw(struct aslr_rewrite *rw)
 	nr = (sizeof(size) + size) / sizeof(u64);
 	if (!nr || !has(rw, nr))
 		return -EINVAL;
-	rw->stats->nr_blanked[rw->field]++;
-	memset(rw->out, 0, nr * sizeof(u64));
-	memcpy(rw->out, &size, sizeof(size));
-	rw->in += nr;
-	rw->out += nr;
-	return 0;
+
+	keep(rw, nr);
+	if (size == format->kept_raw_size)
+		return 0;
+	if (format->rewrite_payload)
+		err = format->rewrite_payload(format->payload, rw->view, data, size, &nr_addrs);
+	if (err == -EINVAL) {
+		rw->stats->nr_blanked[rw->field]++;
+		memset(data, 0, size);
+		return 0;
+	}
+	rw->stats->nr_addrs += nr_addrs;
+	return err;
 }
 
 static int rewrite_branch_stack(struct aslr_rewrite *rw)
@@ -277,7 +339,8 @@ const struct aslr_field aslr_fields[ASLR_NR_FIELDS] = {
 	FIELD(READ, KEEP, keep_read, "counts, times and numbers of events"),
 	FIELD(CALLCHAIN, REWRITE, rewrite_callchain,
 	      "each entry in the address space of its context marker"),
-	FIELD(RAW, BLANK, blank_raw, "zeros of the same size: the format is not known"),
+	FIELD(RAW, REWRITE, rewrite_raw,
+	      "by the format of its tracepoint; without one it is zeros of the same size"),
 	FIELD(BRANCH_STACK, REWRITE, rewrite_branch_stack,
 	      "each end of a branch in its own address space; flags and counters stay"),
 	FIELD(REGS_USER, BLANK, blank_regs_user, "registers hold addresses: ABI none"),
@@ -316,6 +379,7 @@ int aslr_format__init(struct aslr_format *format, const struct perf_event_attr *
 		.branch_sample_type	= attr->branch_sample_type,
 		.regs_user		= attr->sample_regs_user,
 		.regs_intr		= attr->sample_regs_intr,
+		.kept_raw_size		= kept_raw_size(attr),
 	};
 	for (unsigned int i = 0; i < ASLR_NR_FIELDS; i++) {
 		if (attr->sample_type & aslr_fields[i].bit)
@@ -326,13 +390,14 @@ int aslr_format__init(struct aslr_format *format, const struct perf_event_attr *
 
 int aslr_sample__rewrite(const struct aslr_format *format, struct aslr_view *view,
 			 const union perf_event *in, union perf_event *out,
-			 struct aslr_sample_stats *stats)
+			 const struct aslr_frames *frames, struct aslr_sample_stats *stats)
 {
 	const u64 *array = (const void *)in->sample.array;
 	size_t size = max_t(size_t, in->header.size, sizeof(in->header)) - sizeof(in->header);
 	struct aslr_rewrite rw = {
 		.format	= format,
 		.view	= view,
+		.frames	= frames,
 		.stats	= stats,
 		.in	= array,
 		.end	= array + size / sizeof(u64),
@@ -346,6 +411,9 @@ int aslr_sample__rewrite(const struct aslr_format *format, struct aslr_view *vie
 		if (err)
 			return err;
 	}
+	/* The rest of the sample has to make room for the frames, the size is of 16 bits. */
+	if ((void *)rw.out - (void *)out > in->header.size)
+		return -E2BIG;
 
 	out->header = in->header;
 	out->header.size = (void *)rw.out - (void *)out;

@@ -6,6 +6,7 @@
 #include <linux/types.h>
 #include "aslr-policy.h"
 
+struct aslr_payload;
 struct aslr_view;
 union perf_event;
 
@@ -34,14 +35,35 @@ struct aslr_field {
 /* All fields, in the order that they have in a sample. */
 extern const struct aslr_field aslr_fields[ASLR_NR_FIELDS];
 
+/*
+ * Rewrite a raw payload, @size bytes at @data, in place, and add to *@nr_addrs how
+ * many addresses have a new value.  0, -EINVAL if it isn't as @payload says, or an
+ * error of aslr_space__translate(); @data is anything then.
+ */
+typedef int (*aslr_payload_fn)(const struct aslr_payload *payload, struct aslr_view *view,
+			       void *data, u32 size, u64 *nr_addrs);
+
 /* The fields that samples of an event have. */
 struct aslr_format {
 	u64			read_format;
 	u64			branch_sample_type;
 	u64			regs_user;
 	u64			regs_intr;
+	/* How to rewrite raw payloads, NULL where that isn't known. */
+	aslr_payload_fn		rewrite_payload;
+	const struct aslr_payload *payload;
+	/* Of a raw field without addresses, 0 if it may have some. */
+	u32			kept_raw_size;
+	/* For who finds that samples have fields that aren't known. */
+	bool			unknown;
 	unsigned int		nr_fields;
 	u8			fields[ASLR_NR_FIELDS];
+};
+
+/* Original addresses of the user's frames, the innermost first. */
+struct aslr_frames {
+	const u64	*ips;
+	unsigned int	nr;
 };
 
 /* What was done to samples. */
@@ -56,17 +78,19 @@ struct aslr_sample_stats {
 /*
  * Learn from @attr what its samples look like.  0, or -EINVAL if it has a
  * PERF_SAMPLE_* or PERF_FORMAT_* or branch format bit that is not known, so that
- * a field could not be found.
+ * a field could not be found.  How to rewrite payloads is for others to say.
  */
 int aslr_format__init(struct aslr_format *format, const struct perf_event_attr *attr);
 
 /*
- * Write to @out, which has the room of the largest event, the sample @in with
- * all addresses rewritten as @view says.  It is never larger than @in.  0,
- * -EINVAL if @in is not as @format says, or an error of aslr_space__translate().
+ * Write to @out the sample @in with all addresses rewritten as @view says, and
+ * @frames, if that isn't NULL, behind the rest of its call chain.  @out is never
+ * larger than @in, but needs that much room more which the frames and a marker
+ * take.  0, -EINVAL if @in is not as @format says, -E2BIG if what is blanked
+ * makes no room for the frames, or an error of aslr_space__translate().
  */
 int aslr_sample__rewrite(const struct aslr_format *format, struct aslr_view *view,
 			 const union perf_event *in, union perf_event *out,
-			 struct aslr_sample_stats *stats);
+			 const struct aslr_frames *frames, struct aslr_sample_stats *stats);
 
 #endif /* __PERF_ASLR_SAMPLE_H */

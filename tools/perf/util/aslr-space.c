@@ -6,9 +6,13 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <linux/bitmap.h>
+#include <linux/bitops.h>
+#include <linux/bits.h>
 #include <linux/compiler.h>
 #include <linux/hash.h>
 #include <linux/kernel.h>
+#include <linux/rbtree.h>
 #include <linux/sizes.h>
 #include <linux/zalloc.h>
 #include "aslr-ranges.h"
@@ -26,6 +30,8 @@ struct aslr_space {
 	struct rb_root		pages;
 	unsigned long		nr_pages;
 	struct aslr_cursor	page_cursors[ASLR_ZONES];
+	/* The terabytes that ever had a range or a page, of the first 128. */
+	u64			near[2];
 	/* The text with a place of its own: its start as recorded, and what was given out. */
 	u64			text_start;
 	struct aslr_text	text;
@@ -36,9 +42,11 @@ struct aslr_space {
 	u64			id;
 };
 
-#define ASLR_CACHE_BITS	12
+#define ASLR_CACHE_BITS	14
 
 struct aslr_cache {
+	/* Pages below 4 GiB that a space has, or had. */
+	DECLARE_BITMAP(low_pages, SZ_4G >> ASLR_PAGE_SHIFT);
 	u64	last_id;
 	struct {
 		u64	id;
@@ -56,6 +64,28 @@ struct aslr_cache *aslr_cache__new(void)
 void aslr_cache__delete(struct aslr_cache *cache)
 {
 	free(cache);
+}
+
+bool aslr_cache__knows(const struct aslr_cache *cache, u64 addr)
+{
+	return addr >= SZ_4G || test_bit(addr >> ASLR_PAGE_SHIFT, cache->low_pages);
+}
+
+static void aslr_cache__learn(struct aslr_cache *cache, u64 start, u64 last)
+{
+	unsigned int page = start >> ASLR_PAGE_SHIFT;
+	unsigned int end = (min_t(u64, last, SZ_4G - 1) >> ASLR_PAGE_SHIFT) + 1;
+
+	if (start >= SZ_4G)
+		return;
+	while (page < end) {
+		if (page % BITS_PER_LONG || end - page < BITS_PER_LONG) {
+			__set_bit(page++, cache->low_pages);
+		} else {
+			cache->low_pages[BIT_WORD(page)] = -1UL;
+			page += BITS_PER_LONG;
+		}
+	}
 }
 
 /* Forget what the cache knows of @space. Its entries of id 0 are never used. */
@@ -115,6 +145,19 @@ void aslr_space__delete(struct aslr_space *space)
 	free(space);
 }
 
+static void aslr_space__set_near(struct aslr_space *space, u64 start, u64 last)
+{
+	for (u64 tib = start >> 40; tib <= last >> 40 && tib < 128; tib++)
+		space->near[tib / 64] |= BIT_ULL(tib % 64);
+}
+
+bool aslr_space__is_near(const struct aslr_space *space, u64 addr)
+{
+	u64 tib = addr >> 40;
+
+	return tib >= 128 || space->near[tib / 64] & BIT_ULL(tib % 64);
+}
+
 /* Before a change: ranges that no other space sees. */
 static int aslr_space__unshare(struct aslr_space *space)
 {
@@ -168,28 +211,20 @@ static void aslr_space__forget_pages(struct aslr_space *space, u64 start, u64 la
 /* Lay a range over what is there.  Its place is *@image, or is looked for if that is 0. */
 static int aslr_space__lay(struct aslr_space *space, u64 start, u64 last, u64 *image)
 {
-	struct aslr_range *range;
-	int err = aslr_space__unshare(space);
+	int err = aslr_space__unshare(space) ?:
+		  aslr_ranges__lay(space->ranges, space->zones, start, last, image);
 
-	if (err)
-		return err;
-
-	range = zalloc(sizeof(*range));
-	if (!range)
-		return -ENOMEM;
-
-	range->start = start;
-	range->last = last;
-	range->image = *image;
-	err = aslr_ranges__lay(space->ranges, space->zones, range, image);
-	if (!err)
+	if (!err) {
+		aslr_space__set_near(space, start, last);
+		aslr_cache__learn(space->cache, start, last);
 		aslr_space__forget_pages(space, start, last);
+	}
 	return err;
 }
 
 int aslr_space__add(struct aslr_space *space, u64 start, u64 last, u64 *image)
 {
-	struct aslr_range *range;
+	const struct aslr_range *range;
 
 	*image = start;
 	if (last < start)
@@ -198,7 +233,7 @@ int aslr_space__add(struct aslr_space *space, u64 start, u64 last, u64 *image)
 		return 0;
 
 	range = aslr_ranges__find(space->ranges, start);
-	if (range && !range->scattered && range->last >= last) {
+	if (range && !aslr_range__scattered(range) && range->last >= last) {
 		*image = start + aslr_range__delta(range);
 		return 0;
 	}
@@ -208,12 +243,11 @@ int aslr_space__add(struct aslr_space *space, u64 start, u64 last, u64 *image)
 
 /*
  * Make ranges of what no range covers in [@start, @last], as if @start had its
- * image at @image, or scattered.
+ * image at @image, or scattered if that is 0.
  */
-static int aslr_space__fill(struct aslr_space *space, u64 start, u64 last, u64 image,
-			    bool scattered)
+static int aslr_space__fill(struct aslr_space *space, u64 start, u64 last, u64 image)
 {
-	struct aslr_range *next = aslr_ranges__first_from(space->ranges, start);
+	const struct aslr_range *next = aslr_ranges__first_from(space->ranges, start);
 	u64 pos = start;
 
 	for (;;) {
@@ -222,15 +256,17 @@ static int aslr_space__fill(struct aslr_space *space, u64 start, u64 last, u64 i
 		u64 next_last = next ? next->last : last;
 
 		if (!next || pos < next->start) {
-			struct aslr_range *range = zalloc(sizeof(*range));
+			struct aslr_range range = {
+				.start	= pos,
+				.last	= end,
+				.image	= image ? image + (pos - start) : 0,
+			};
+			int err = aslr_ranges__insert(space->ranges, range);
 
-			if (!range)
-				return -ENOMEM;
-			range->start = pos;
-			range->last = end;
-			range->image = image + (pos - start);
-			range->scattered = scattered;
-			aslr_ranges__insert(space->ranges, range);
+			if (err)
+				return err;
+			aslr_space__set_near(space, pos, end);
+			aslr_cache__learn(space->cache, pos, end);
 			aslr_space__forget_pages(space, pos, end);
 		}
 		if (next_last >= last)
@@ -306,11 +342,11 @@ int aslr_space__add_text(struct aslr_space *space, u64 start, u64 len, u64 ref,
 		window = text_window_last(base, last, size);
 	else
 		window = max(last, text_window_last(base, zone->last, IMAGE_SIZE));
-	err = aslr_space__fill(space, base, window, text->start, /*scattered=*/false);
+	err = aslr_space__fill(space, base, window, text->start);
 	if (!err && base > start)
-		err = aslr_space__fill(space, start, base - 1, 0, /*scattered=*/true);
+		err = aslr_space__fill(space, start, base - 1, /*image=*/0);
 	if (!err && open && window < last)
-		err = aslr_space__fill(space, window + 1, last, 0, /*scattered=*/true);
+		err = aslr_space__fill(space, window + 1, last, /*image=*/0);
 	if (err)
 		return err;
 
@@ -327,14 +363,14 @@ int aslr_space__add_text(struct aslr_space *space, u64 start, u64 len, u64 ref,
 
 int aslr_space__add_symbol(struct aslr_space *space, u64 addr, u64 len, u64 *image)
 {
-	struct aslr_range *range = aslr_ranges__find(space->ranges, addr);
+	const struct aslr_range *range = aslr_ranges__find(space->ranges, addr);
 	u64 last = len ? addr + len - 1 : addr;
 
 	if (last < addr)
 		last = -1ULL;
 	if (!range)
 		return aslr_space__add(space, addr, last, image);
-	if (!range->scattered)
+	if (!aslr_range__scattered(range))
 		return aslr_space__translate(space, addr, image);
 
 	last = min(last, range->last);
@@ -347,13 +383,13 @@ int aslr_space__add_symbol(struct aslr_space *space, u64 addr, u64 len, u64 *ima
 
 int aslr_space__remove_symbol(struct aslr_space *space, u64 addr, u64 len)
 {
-	struct aslr_range *range = aslr_ranges__find(space->ranges, addr);
+	const struct aslr_range *range = aslr_ranges__find(space->ranges, addr);
 	const struct aslr_zone *zone = &space->zones[aslr_zones__index(space->zones, addr)];
 	u64 last = addr + len - 1;
 	bool in_map;
 	int err;
 
-	if (!len || last < addr || !range || range->scattered || range->last < last)
+	if (!len || last < addr || !range || aslr_range__scattered(range) || range->last < last)
 		return 0;
 	/* The kernel's own text stays, in its first half. */
 	in_map = range->image - zone->text < 2 * zone->text_size;
@@ -361,7 +397,7 @@ int aslr_space__remove_symbol(struct aslr_space *space, u64 addr, u64 len)
 		return 0;
 
 	err = aslr_space__unshare(space) ?: aslr_ranges__remove(space->ranges, addr, last);
-	return err || !in_map ? err : aslr_space__fill(space, addr, last, 0, /*scattered=*/true);
+	return err || !in_map ? err : aslr_space__fill(space, addr, last, /*image=*/0);
 }
 
 bool aslr_space__contains(const struct aslr_space *space, u64 addr)
@@ -442,6 +478,8 @@ static int aslr_space__translate_page(struct aslr_space *space, u64 page, bool s
 	}
 	rb_link_node(&new->node, parent, link);
 	rb_insert_color(&new->node, &space->pages);
+	aslr_cache__learn(space->cache, page, page);
+	aslr_space__set_near(space, page, page);
 	space->nr_pages++;
 	*image = new->image;
 	return 0;
@@ -451,20 +489,20 @@ static int aslr_space__translate_page(struct aslr_space *space, u64 page, bool s
 static int aslr_space__translate_slow(struct aslr_space *space, u64 addr, u64 *image)
 {
 	u64 page = addr & ASLR_PAGE_MASK, page_last = addr | ~ASLR_PAGE_MASK;
-	struct aslr_range *range = aslr_ranges__first_from(space->ranges, page);
+	const struct aslr_range *range = aslr_ranges__first_from(space->ranges, page);
 	bool alone = !range || range->start > page_last ||
 		     (range->start <= page && range->last >= page_last);
 	int err;
 
-	while (range && range->last < addr)
-		range = aslr_range__next(range);
+	if (range && range->last < addr)
+		range = aslr_ranges__first_from(space->ranges, addr);
 	if (range && range->start > addr)
 		range = NULL;
 
 	*image = addr;
 	if (!addr || page == ASLR_VSYSCALL)
 		return 0;
-	if (range && !range->scattered) {
+	if (range && !aslr_range__scattered(range)) {
 		*image = addr + aslr_range__delta(range);
 		return alone && page;
 	}

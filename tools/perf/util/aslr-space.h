@@ -49,12 +49,18 @@ enum aslr_space_type {
 };
 
 /*
- * A cache of recent page translations.  Spaces share one, its entries name the
- * space that they belong to.  Returns NULL when out of memory; it has to
- * outlive its spaces.
+ * What spaces share: a cache of recent page translations, whose entries name the
+ * space that they belong to, and which pages below 4 GiB any of them had.
+ * Returns NULL when out of memory; it has to outlive its spaces.
  */
 struct aslr_cache *aslr_cache__new(void);
 void aslr_cache__delete(struct aslr_cache *cache);
+
+/*
+ * Did a space, which may be gone, ever have a range on the page of @addr, or an
+ * image for an address on it?  From 4 GiB on the answer is always yes.
+ */
+bool aslr_cache__knows(const struct aslr_cache *cache, u64 addr);
 
 /* An empty space. NULL when out of memory. */
 struct aslr_space *aslr_space__new(enum aslr_space_type type, struct aslr_cache *cache);
@@ -120,6 +126,12 @@ bool aslr_space__contains(const struct aslr_space *space, u64 addr);
 
 /* Has an address on the page of @addr, which is in no range, an image? */
 bool aslr_space__has_page(const struct aslr_space *space, u64 addr);
+
+/*
+ * Was any range, or a page that got an image, ever in the same terabyte as @addr?
+ * Of what is in none the other two needn't be asked.  Always true from 128 TiB on.
+ */
+bool aslr_space__is_near(const struct aslr_space *space, u64 addr);
 
 /*
  * The image of @addr in *@image, whatever the address is; this is the hot path.

@@ -23,10 +23,13 @@
 
 /* A process that lives, or has threads that do. */
 struct aslr_process {
+	s32			pid;
 	struct aslr_space	*space;
 	long			nr_threads;
 	bool			leader_exited;
 };
+
+#define ASLR_RECENT	64
 
 struct aslr_machine {
 	struct list_head	node;
@@ -40,9 +43,8 @@ struct aslr_machine {
 	struct aslr_space	*strays;
 	/* struct aslr_process by pid. */
 	struct hashmap		*processes;
-	/* The last one that was looked up. */
-	s32			last_pid;
-	struct aslr_process	*last;
+	/* Some that were looked up, by the low bits of the pid. */
+	struct aslr_process	*recent[ASLR_RECENT];
 };
 
 struct aslr_spaces {
@@ -199,22 +201,20 @@ struct aslr_space *aslr_spaces__phys(struct aslr_spaces *spaces, s32 id)
 
 static struct aslr_process *aslr_machine__find(struct aslr_machine *machine, s32 pid)
 {
-	struct aslr_process *process;
+	struct aslr_process **recent = &machine->recent[pid & (ASLR_RECENT - 1)];
 
-	if (machine->last && machine->last_pid == pid)
-		return machine->last;
-	if (!hashmap__find(machine->processes, pid, &process))
+	if (*recent && (*recent)->pid == pid)
+		return *recent;
+	if (!hashmap__find(machine->processes, pid, recent))
 		return NULL;
-	machine->last_pid = pid;
-	machine->last = process;
-	return process;
+	return *recent;
 }
 
 static void aslr_machine__remove(struct aslr_machine *machine, struct aslr_spaces *spaces, s32 pid)
 {
 	struct aslr_process *process;
 
-	machine->last = NULL;
+	machine->recent[pid & (ASLR_RECENT - 1)] = NULL;
 	if (hashmap__delete(machine->processes, pid, NULL, &process))
 		aslr_spaces__delete_process(spaces, process);
 }
@@ -230,6 +230,7 @@ static struct aslr_process *aslr_machine__add(struct aslr_machine *machine, s32 
 		free(process);
 		return NULL;
 	}
+	process->pid = pid;
 	process->space = space;
 	process->nr_threads = 1;
 	return process;
@@ -392,31 +393,9 @@ struct aslr_space *aslr_view__space_of(struct aslr_view *view, u64 addr)
 	return aslr_view__space(view, user);
 }
 
-static bool aslr_space__knows(const struct aslr_space *space, u64 addr)
-{
-	return space && (aslr_space__contains(space, addr) || aslr_space__has_page(space, addr));
-}
-
 bool aslr_spaces__know(const struct aslr_spaces *spaces, u64 addr)
 {
-	struct aslr_machine *machine;
-	struct hashmap_entry *entry;
-	size_t bkt;
-
-	list_for_each_entry(machine, &spaces->machines, node) {
-		if (aslr_space__knows(machine->kernel, addr) ||
-		    aslr_space__knows(machine->hypervisor, addr) ||
-		    aslr_space__knows(machine->phys, addr) ||
-		    aslr_space__knows(machine->strays, addr))
-			return true;
-		hashmap__for_each_entry(machine->processes, entry, bkt) {
-			const struct aslr_process *process = entry->pvalue;
-
-			if (aslr_space__knows(process->space, addr))
-				return true;
-		}
-	}
-	return false;
+	return aslr_cache__knows(spaces->cache, addr);
 }
 
 unsigned long aslr_spaces__nr_pages(const struct aslr_spaces *spaces)

@@ -80,9 +80,10 @@ struct aslr_view {
 struct aslr_space *aslr_view__space(struct aslr_view *view, u8 mode);
 
 /*
- * The space of @addr that is said to be of @mode.  In the upper half of 64 bits,
- * where that is the kernel's, it is of the kernel nevertheless, as stray entries
- * of a process' call chain are.  NULL when out of memory.
+ * The space of @addr that is said to be of @mode, the same for all addresses of
+ * one half of the 64-bit space.  In the upper one, where that is the kernel's, it
+ * is of the kernel nevertheless, as stray entries of a process' call chain are.
+ * NULL when out of memory.
  */
 struct aslr_space *aslr_view__space_in(struct aslr_view *view, u8 mode, u64 addr);
 
@@ -92,7 +93,10 @@ struct aslr_space *aslr_view__space_in(struct aslr_view *view, u8 mode, u64 addr
  */
 struct aslr_space *aslr_view__space_of(struct aslr_view *view, u64 addr);
 
-/* Does any space hold @addr in a range, or has translated an address on its page? */
+/*
+ * Did any space ever hold the page of @addr in a range, or translate an address on
+ * it?  The answer is precise below 4 GiB, and always yes from there on.
+ */
 bool aslr_spaces__know(const struct aslr_spaces *spaces, u64 addr);
 
 /* Pages outside of ranges that got an image, in all spaces that were ever there. */

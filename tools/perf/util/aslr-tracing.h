@@ -4,14 +4,31 @@
 
 #include <stddef.h>
 
-struct aslr_header;
+struct aslr_attrs;
+
+/* What takes the parts of tracing data, with what else there is to know of them. */
+struct aslr_tracing_reader {
+	/* The format of a page of events, and the sizes of long and of pages in bytes. */
+	void	(*header_page)(void *arg, char *text, size_t size, int long_size, int page_size);
+	/* The format of an event of @system. */
+	void	(*format)(void *arg, const char *system, const char *text, size_t size);
+};
+
+/*
+ * Give @reader, with @arg, the parts of tracing data, @size bytes at @buf, in
+ * their order.  It may get some and then nothing: -EINVAL, if it isn't tracing
+ * data of this byte order, or 0.
+ */
+int aslr_tracing__read(const struct aslr_tracing_reader *reader, void *arg, const void *buf,
+		       size_t size);
 
 /*
  * Rewrite tracing data, @buf of *@size bytes as trace_report() reads it, in
- * place: the formats of events stay, kernel symbols and printk formats, which
- * begin with their addresses, go, and text loses its addresses.  *@size gets
- * less accordingly.  0, or -EINVAL if it isn't tracing data of this byte order.
+ * place: the formats of events stay, kernel symbols go, printk formats get the
+ * new addresses of their strings, by which payloads name them, and text loses
+ * its addresses.  *@size gets less accordingly.  0, -EINVAL if it isn't tracing
+ * data of this byte order, or an error of aslr_space__translate().
  */
-int aslr_tracing__rewrite(struct aslr_header *header, void *buf, size_t *size);
+int aslr_tracing__rewrite(struct aslr_attrs *attrs, void *buf, size_t *size);
 
 #endif /* __PERF_ASLR_TRACING_H */

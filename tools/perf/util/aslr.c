@@ -13,10 +13,14 @@
 #include <linux/kernel.h>
 #include <linux/zalloc.h>
 #include <internal/lib.h>
+#include "aslr-attr.h"
 #include "aslr-header.h"
+#include "aslr-payload.h"
 #include "aslr-record.h"
 #include "aslr-sample.h"
 #include "aslr-spaces.h"
+#include "aslr-unwind.h"
+#include "auxtrace.h"
 #include "data.h"
 #include "debug.h"
 #include "event.h"
@@ -30,6 +34,9 @@
 #include "tool.h"
 #include "trace-event.h"
 
+/* What the name of an event may grow by, a multiple of 8. */
+#define EVENT_NAME_ROOM		16
+
 struct aslr {
 	struct perf_tool		tool;
 	struct perf_session		*session;
@@ -37,15 +44,23 @@ struct aslr {
 	aslr_tracing_fn			tracing;
 	void				*tracing_arg;
 	struct aslr_spaces		*spaces;
-	struct aslr_header		header;
+	struct aslr_attrs		attrs;
 	/* By evsel->core.idx. Without fields where no sample was seen. */
 	struct aslr_format		*formats;
 	int				nr_formats;
+	/* Of user stacks. NULL as long as no event has any, or if it isn't wanted. */
+	struct aslr_unwind		*unwind;
+	bool				no_unwind;
+	/* Trace data becomes samples, see aslr__decode_traces(). */
+	bool				decode;
+	/* NULL without tracepoints. */
+	struct aslr_payloads		*payloads;
 	/* The record that is passed on, of up to PERF_SAMPLE_MAX_SIZE bytes. */
 	union perf_event		*event;
 	struct aslr_sample_stats	stats;
 	u64				nr_dropped[PERF_RECORD_HEADER_MAX];
 	DECLARE_BITMAP(dropped_feats, HEADER_FEAT_BITS);
+	DECLARE_BITMAP(rewritten_feats, HEADER_FEAT_BITS);
 };
 
 /* Where the addresses of a record are. Guests are machines named by their pid. */
@@ -69,6 +84,71 @@ static struct aslr_view aslr__view(struct aslr *aslr, const union perf_event *ev
 	};
 }
 
+#ifdef HAVE_LIBTRACEEVENT
+static void aslr__exit_payloads(struct aslr *aslr)
+{
+	aslr_payloads__delete(aslr->payloads);
+}
+
+static int aslr__init_payloads(struct aslr *aslr, const void *buf, size_t size)
+{
+	/* Those that there are may be in use. */
+	if (aslr->payloads)
+		return 0;
+	aslr->payloads = aslr_payloads__new(buf, size);
+	return aslr->payloads ? 0 : -ENOMEM;
+}
+
+static void aslr__set_payload(struct aslr *aslr, struct aslr_format *format,
+			      const struct perf_event_attr *attr)
+{
+	if (attr->type != PERF_TYPE_TRACEPOINT)
+		return;
+	format->payload = aslr_payloads__find(aslr->payloads, attr->config);
+	if (format->payload)
+		format->rewrite_payload = aslr_payload__rewrite;
+}
+#else
+static int aslr__init_payloads(struct aslr *aslr __maybe_unused, const void *buf __maybe_unused,
+			       size_t size __maybe_unused)
+{
+	pr_warning("perf without libtraceevent blanks the payloads of tracepoints\n");
+	return 0;
+}
+
+static void aslr__set_payload(struct aslr *aslr __maybe_unused,
+			      struct aslr_format *format __maybe_unused,
+			      const struct perf_event_attr *attr __maybe_unused)
+{
+}
+
+static void aslr__exit_payloads(struct aslr *aslr __maybe_unused)
+{
+}
+#endif
+
+/* Of a file: learn the formats of tracepoints before there are samples. */
+static int aslr__read_tracing_data(struct perf_file_section *section,
+				   struct perf_header *header __maybe_unused, int feat, int fd,
+				   void *data)
+{
+	struct aslr *aslr = data;
+	size_t size = section->size;
+	void *buf;
+	int err = 0;
+
+	/* Whoever writes the section finds out what is wrong with it. */
+	if (feat != HEADER_TRACING_DATA || size > aslr->session->data->file.size)
+		return 0;
+	buf = malloc(size ?: 1);
+	if (!buf)
+		return -ENOMEM;
+	if (pread(fd, buf, size, section->offset) == (ssize_t)size)
+		err = aslr__init_payloads(aslr, buf, size);
+	free(buf);
+	return err;
+}
+
 static struct aslr_format *aslr__format(struct aslr *aslr, const struct evsel *evsel)
 {
 	int idx = evsel->core.idx;
@@ -85,18 +165,22 @@ static struct aslr_format *aslr__format(struct aslr *aslr, const struct evsel *e
 		aslr->nr_formats = idx + 1;
 	}
 	format = &aslr->formats[idx];
-	if (format->nr_fields)
+	if (format->nr_fields || format->unknown)
 		return format;
 
 	if (aslr_format__init(format, &evsel->core.attr)) {
-		pr_err("%s: samples with fields that this perf doesn't know\n",
-		       evsel__name((struct evsel *)evsel));
-		return NULL;
+		/* Nobody knows where in the sample they are, and so where the others are. */
+		pr_warning("%s: sample_type %#llx, read_format %#llx, branches %#llx not known to this perf, dropped\n",
+			   evsel__name((struct evsel *)evsel), evsel->core.attr.sample_type,
+			   evsel->core.attr.read_format, evsel->core.attr.branch_sample_type);
+		format->unknown = true;
+		return format;
 	}
 	/* evsel__parse_sample(), which was here before, knows whether one in the group asks. */
 	format->branch_sample_type &= ~(u64)PERF_SAMPLE_BRANCH_COUNTERS;
 	if (evsel__leader(evsel)->br_cntr_nr > 0)
 		format->branch_sample_type |= PERF_SAMPLE_BRANCH_COUNTERS;
+	aslr__set_payload(aslr, format, &evsel->core.attr);
 	return format;
 }
 
@@ -106,17 +190,33 @@ static int aslr__sample(const struct perf_tool *tool, union perf_event *event,
 	struct aslr *aslr = container_of(tool, struct aslr, tool);
 	struct aslr_view view = aslr__view(aslr, event, sample);
 	const struct aslr_format *format = aslr__format(aslr, evsel);
+	struct aslr_frames frames = {};
 	int err;
 
 	if (!format)
-		return -EINVAL;
+		return -ENOMEM;
+	if (format->unknown) {
+		aslr->nr_dropped[PERF_RECORD_SAMPLE]++;
+		return 0;
+	}
 
-	err = aslr_sample__rewrite(format, &view, event, aslr->event, &aslr->stats);
+	if (aslr->unwind)
+		aslr_unwind__sample(aslr->unwind, &evsel->core.attr, sample, &frames);
+	err = aslr_sample__rewrite(format, &view, event, aslr->event, &frames, &aslr->stats);
 	if (err) {
-		pr_err("%s: sample doesn't fit its format\n", evsel__name(evsel));
+		pr_debug("%s: sample doesn't fit its format\n", evsel__name(evsel));
 		return err;
 	}
 	return aslr->next->sample(aslr->next, aslr->event, sample, evsel, machine);
+}
+
+/* What a decoder has to say of an address. The first format has no time. */
+static void aslr__rewrite_message(struct aslr *aslr, struct perf_record_auxtrace_error *error)
+{
+	char *msg = error->fmt ? error->msg : (char *)&error->time;
+	size_t size = error->header.size - (msg - (char *)error);
+
+	aslr_header__rewrite_text(&aslr->attrs, msg, min_t(size_t, size, MAX_AUXTRACE_ERROR_MSG));
 }
 
 /* Leaves in aslr->event what becomes of a record. Returns 1 if it is dropped. */
@@ -128,14 +228,22 @@ static int aslr__rewrite(struct aslr *aslr, const union perf_event *event,
 	struct aslr_view view = aslr__view(aslr, event, sample);
 	int err = 1;
 
+	/* The header of a file is written at the end, events of a pipe come before. */
+	if ((type == PERF_RECORD_MMAP || type == PERF_RECORD_MMAP2) &&
+	    !perf_data__is_pipe(aslr->session->data))
+		aslr->attrs.mappings_to_come = false;
 	if (record->action != ASLR_DROP) {
 		memcpy(aslr->event, event, event->header.size);
 		err = aslr_record__rewrite(&view, aslr->event, id_size);
 		if (err < 0)
-			pr_err("PERF_RECORD_%s doesn't fit its format\n", record->name);
+			pr_debug("PERF_RECORD_%s doesn't fit its format\n", record->name);
 	}
 	if (err > 0)
 		aslr->nr_dropped[type]++;
+	if (!err && type == PERF_RECORD_AUXTRACE_ERROR)
+		aslr__rewrite_message(aslr, &aslr->event->auxtrace_error);
+	if (!err && aslr->unwind)
+		aslr_unwind__record(aslr->unwind, event, sample);
 	return err;
 }
 
@@ -159,13 +267,7 @@ static int aslr__##_op(const struct perf_tool *tool, union perf_event *event,	\
 	return aslr->next->_op(aslr->next, aslr->event, sample, machine);	\
 }
 
-ASLR_OP(mmap)
-ASLR_OP(mmap2)
-ASLR_OP(comm)
-ASLR_OP(namespaces)
 ASLR_OP(cgroup)
-ASLR_OP(fork)
-ASLR_OP(exit)
 ASLR_OP(lost)
 ASLR_OP(lost_samples)
 ASLR_OP(aux)
@@ -177,6 +279,39 @@ ASLR_OP(unthrottle)
 ASLR_OP(ksymbol)
 ASLR_OP(bpf)
 ASLR_OP(text_poke)
+
+/*
+ * Tell the session of a task or a mapping as it was recorded, for who looks up
+ * original addresses there.  In that case nobody may tell it of the rewritten ones.
+ */
+static int aslr__learn(struct aslr *aslr, event_op process, union perf_event *event,
+		       struct perf_sample *sample, struct machine *machine)
+{
+	if (!aslr->decode || !machine)
+		return 0;
+	return process(&aslr->tool, event, sample, machine);
+}
+
+#define ASLR_LEARN_OP(_op)							\
+static int aslr__##_op(const struct perf_tool *tool, union perf_event *event,	\
+		       struct perf_sample *sample, struct machine *machine)	\
+{										\
+	struct aslr *aslr = container_of(tool, struct aslr, tool);		\
+	int ret = aslr__learn(aslr, perf_event__process_##_op, event, sample,	\
+			      machine) ?:					\
+		  aslr__rewrite(aslr, event, sample, id_size(aslr, event));	\
+										\
+	if (ret)								\
+		return ret > 0 ? 0 : ret;					\
+	return aslr->next->_op(aslr->next, aslr->event, sample, machine);	\
+}
+
+ASLR_LEARN_OP(mmap)
+ASLR_LEARN_OP(mmap2)
+ASLR_LEARN_OP(comm)
+ASLR_LEARN_OP(namespaces)
+ASLR_LEARN_OP(fork)
+ASLR_LEARN_OP(exit)
 
 static int aslr__read(const struct perf_tool *tool, union perf_event *event,
 		      struct perf_sample *sample, struct evsel *evsel, struct machine *machine)
@@ -224,29 +359,58 @@ ASLR_OP2(stat)
 ASLR_OP2(stat_round)
 ASLR_OP2(finished_init)
 
+/* Unwinding needs all records from the first, if there is something to unwind. */
+static int aslr__prepare_unwind(struct aslr *aslr, const struct perf_event_attr *attr)
+{
+	if (aslr->unwind || aslr->no_unwind || !aslr_unwind__needs(attr))
+		return 0;
+	aslr->unwind = aslr_unwind__new(&aslr->session->header.env);
+	if (!aslr->unwind)
+		return -ENOMEM;
+	aslr_unwind__add_build_ids(aslr->unwind, &aslr->session->machines.host);
+	return 0;
+}
+
 static int aslr__attr(const struct perf_tool *tool, union perf_event *event,
 		      struct evlist **pevlist)
 {
 	struct aslr *aslr = container_of(tool, struct aslr, tool);
 	struct perf_event_attr attr = {};
-	size_t size;
+	size_t size, known;
 	int ret = aslr__rewrite_user(aslr, event);
 
 	if (ret)
 		return ret > 0 ? 0 : ret;
 
 	size = event->attr.attr.size;
-	if (size < PERF_ATTR_SIZE_VER0 || size > sizeof(attr) ||
-	    size > event->header.size - sizeof(event->header)) {
-		pr_err("event attributes of an unknown size, %zu\n", size);
+	if (size < PERF_ATTR_SIZE_VER0 || size > event->header.size - sizeof(event->header))
 		return -EINVAL;
-	}
-	memcpy(&attr, &event->attr.attr, size);
-	ret = aslr_header__rewrite_attr(&aslr->header, &attr);
+
+	known = min_t(size_t, size, sizeof(attr));
+	memcpy(&attr, &event->attr.attr, known);
+	ret = aslr__prepare_unwind(aslr, &attr) ?:
+	      aslr_attr__rewrite(&aslr->attrs, &attr);
 	if (ret)
 		return ret;
-	memcpy(&aslr->event->attr.attr, &attr, size);
+	memcpy(&aslr->event->attr.attr, &attr, known);
+	if (size > known) {
+		pr_warning("%zu bytes of an event's attributes are not known to this perf, dropped\n",
+			   size - known);
+		memset((void *)&aslr->event->attr.attr + known, 0, size - known);
+	}
 	return aslr->next->attr(aslr->next, aslr->event, pevlist);
+}
+
+/* A number in it may get longer. */
+static void aslr__rewrite_name(struct aslr *aslr, struct perf_record_event_update *update)
+{
+	size_t pos = offsetof(struct perf_record_event_update, name);
+	size_t size = update->header.size;
+
+	memset((void *)update + size, 0, EVENT_NAME_ROOM);
+	aslr_header__rewrite_text(&aslr->attrs, update->name, size - pos + EVENT_NAME_ROOM);
+	update->header.size = max_t(size_t, size, PERF_ALIGN(pos + strlen(update->name) + 1,
+							     sizeof(u64)));
 }
 
 static int aslr__event_update(const struct perf_tool *tool, union perf_event *event,
@@ -258,9 +422,7 @@ static int aslr__event_update(const struct perf_tool *tool, union perf_event *ev
 	if (ret)
 		return ret > 0 ? 0 : ret;
 	if (event->event_update.type == PERF_EVENT_UPDATE__NAME)
-		aslr_header__rewrite_text(&aslr->header, aslr->event->event_update.name,
-					  event->header.size -
-					  offsetof(union perf_event, event_update.name));
+		aslr__rewrite_name(aslr, &aslr->event->event_update);
 	return aslr->next->event_update(aslr->next, aslr->event, pevlist);
 }
 
@@ -289,9 +451,10 @@ static int aslr__tracing_data(struct perf_session *session, union perf_event *ev
 		ret = readn(fd, buf, size) == size ? 0 : -EINVAL;
 	}
 	if (!ret)
-		ret = aslr__rewrite_feature(aslr, HEADER_TRACING_DATA, buf, &new_size);
+		ret = aslr__init_payloads(aslr, buf, size) ?:
+		      aslr__rewrite_feature(aslr, HEADER_TRACING_DATA, buf, &new_size);
 	if (ret < 0) {
-		pr_err("tracing data doesn't fit its format\n");
+		pr_debug("tracing data doesn't fit its format\n");
 	} else if (ret > 0) {
 		aslr->nr_dropped[event->header.type]++;
 		ret = 0;
@@ -320,6 +483,9 @@ static int aslr__feature(struct perf_session *session, union perf_event *event)
 	/* Dropped, but it says how to read the records that come. */
 	if (ret > 0 && event->feat.feat_id == HEADER_COMPRESSED)
 		return perf_event__process_feature(session, event);
+	/* Kept, and it says how to unwind. */
+	if (!ret && event->feat.feat_id == HEADER_ARCH)
+		ret = perf_event__process_feature(session, event);
 	if (ret)
 		return ret > 0 ? 0 : ret;
 
@@ -336,6 +502,9 @@ static s64 aslr__auxtrace(struct perf_session *session, union perf_event *event)
 	struct aslr *aslr = container_of(session->tool, struct aslr, tool);
 	char buf[4096];
 
+	if (event->header.size < sizeof(event->auxtrace) || event->auxtrace.size >> 63)
+		return -EINVAL;
+
 	aslr->nr_dropped[event->header.type]++;
 	for (u64 left = event->auxtrace.size; perf_data__is_pipe(session->data) && left; ) {
 		ssize_t n = perf_data__read(session->data, buf, min_t(u64, left, sizeof(buf)));
@@ -347,16 +516,39 @@ static s64 aslr__auxtrace(struct perf_session *session, union perf_event *event)
 	return event->auxtrace.size;
 }
 
+/* The decoder maps the data when it comes to it, so that has to be there. */
+static s64 aslr__decode(struct perf_session *session, union perf_event *event)
+{
+	/* NULL if perf is built without decoders, and nothing asks for them. */
+	const event_op3 process = perf_event__process_auxtrace;
+	struct perf_data *data = session->data;
+	u64 offset, size = event->auxtrace.size;
+
+	if (!perf_data__is_pipe(data)) {
+		offset = lseek(perf_data__fd(data), 0, SEEK_CUR);
+		if (offset > (u64)data->file.size || size > data->file.size - offset) {
+			pr_err("%s: cut off in its trace data of %#" PRIx64 " bytes at %#"
+			       PRIx64 "\n", data->path, size, offset);
+			return -EINVAL;
+		}
+	}
+	return process(session, event);
+}
+
 static int aslr__finished_round(const struct perf_tool *tool, union perf_event *event,
 				struct ordered_events *oe)
 {
 	struct aslr *aslr = container_of(tool, struct aslr, tool);
-	int err = perf_event__process_finished_round(tool, event, oe);
+	int ret = perf_event__process_finished_round(tool, event, oe) ?:
+		  aslr__rewrite_user(aslr, event);
 
-	return err ?: aslr->next->finished_round(aslr->next, event, oe);
+	if (ret)
+		return ret > 0 ? 0 : ret;
+	return aslr->next->finished_round(aslr->next, aslr->event, oe);
 }
 
-struct aslr *aslr__new(const struct perf_tool *next, aslr_tracing_fn tracing, void *arg)
+struct aslr *aslr__new(const struct perf_tool *next, aslr_tracing_fn tracing, void *arg,
+		       bool unwind)
 {
 	struct aslr *aslr = zalloc(sizeof(*aslr));
 
@@ -366,13 +558,16 @@ struct aslr *aslr__new(const struct perf_tool *next, aslr_tracing_fn tracing, vo
 	aslr->next = next;
 	aslr->tracing = tracing;
 	aslr->tracing_arg = arg;
+	aslr->no_unwind = !unwind;
 	aslr->spaces = aslr_spaces__new();
-	aslr->event = malloc(PERF_SAMPLE_MAX_SIZE);
+	/* Frames are there before what makes room for them isn't any more. */
+	aslr->event = malloc(PERF_SAMPLE_MAX_SIZE + (1 + ASLR_MAX_FRAMES) * sizeof(u64));
 	if (!aslr->spaces || !aslr->event) {
 		aslr__delete(aslr);
 		return NULL;
 	}
-	aslr->header.spaces = aslr->spaces;
+	aslr->attrs.spaces = aslr->spaces;
+	aslr->attrs.mappings_to_come = true;
 
 	/* Addresses mean what was mapped at their time. */
 	perf_tool__init(&aslr->tool, /*ordered_events=*/true);
@@ -423,14 +618,49 @@ void aslr__delete(struct aslr *aslr)
 	if (!aslr)
 		return;
 	aslr_spaces__delete(aslr->spaces);
+	aslr_unwind__delete(aslr->unwind);
 	free(aslr->formats);
+	aslr__exit_payloads(aslr);
 	free(aslr->event);
 	free(aslr);
+}
+
+void aslr__decode_traces(struct aslr *aslr)
+{
+	aslr->decode = true;
+	/* These make the session's decoder, which delivers its samples and their events to us. */
+	aslr->tool.auxtrace_info	= perf_event__process_auxtrace_info;
+	aslr->tool.auxtrace		= aslr__decode;
+	aslr->tool.aux			= perf_event__process_aux;
+	/* A sample may be decoded after the end of the round that it is of. */
+	aslr->tool.finished_round	= perf_event__process_finished_round;
 }
 
 struct perf_tool *aslr__tool(struct aslr *aslr)
 {
 	return &aslr->tool;
+}
+
+/* EVENT_DESC is written anew if there are events of a decoder to add. */
+static int aslr__rewrite_evsel_name(struct aslr *aslr, struct evsel *evsel)
+{
+	/* An address may become longer. */
+	const size_t room = sizeof("ffffffffffffffff");
+	size_t len = evsel->name ? strlen(evsel->name) : 0, size = len + room;
+	char *name;
+
+	if (!len)
+		return 0;
+
+	name = zalloc(size);
+	if (!name)
+		return -ENOMEM;
+
+	memcpy(name, evsel->name, len);
+	aslr_header__rewrite_text(&aslr->attrs, name, size);
+	free(evsel->name);
+	evsel->name = name;
+	return 0;
 }
 
 int aslr__rewrite_header(struct aslr *aslr, struct perf_session *session)
@@ -440,21 +670,28 @@ int aslr__rewrite_header(struct aslr *aslr, struct perf_session *session)
 	int feat, err;
 
 	aslr->session = session;
-	aslr->header.pmu_mappings = header->env.pmu_mappings;
-	aslr->header.nr_pmu_mappings = header->env.nr_pmu_mappings;
+	aslr->attrs.pmu_mappings = header->env.pmu_mappings;
+	aslr->attrs.nr_pmu_mappings = header->env.nr_pmu_mappings;
 
 	evlist__for_each_entry(session->evlist, evsel) {
-		err = aslr_header__rewrite_attr(&aslr->header, &evsel->core.attr);
+		err = aslr__prepare_unwind(aslr, &evsel->core.attr) ?:
+		      aslr_attr__rewrite(&aslr->attrs, &evsel->core.attr) ?:
+		      aslr__rewrite_evsel_name(aslr, evsel);
 		if (err)
 			return err;
 	}
 	for_each_set_bit(feat, header->adds_features, HEADER_FEAT_BITS) {
 		if (aslr_feature__find(feat)->action == ASLR_DROP) {
 			perf_header__clear_feat(header, feat);
-			__set_bit(feat, aslr->dropped_feats);
+			if (feat != HEADER_AUXTRACE || !aslr->decode)
+				__set_bit(feat, aslr->dropped_feats);
 		}
 	}
-	return 0;
+	if (!perf_header__has_feat(header, HEADER_TRACING_DATA) ||
+	    perf_data__is_pipe(session->data))
+		return 0;
+	return perf_header__process_sections(header, perf_data__fd(session->data), aslr,
+					     aslr__read_tracing_data);
 }
 
 int aslr__rewrite_feature(struct aslr *aslr, unsigned int feat, void *buf, size_t *size)
@@ -466,10 +703,12 @@ int aslr__rewrite_feature(struct aslr *aslr, unsigned int feat, void *buf, size_
 			__set_bit(feat, aslr->dropped_feats);
 		return 1;
 	}
-	return feature->rewrite ? feature->rewrite(&aslr->header, buf, size) : 0;
+	if (feature->action == ASLR_REWRITE)
+		__set_bit(feat, aslr->rewritten_feats);
+	return aslr_feature__rewrite(feature, &aslr->attrs, buf, size);
 }
 
-/* A list, "name (number), ...", of what happened to so many. */
+/* A list, "what: name (number), ...", in a line of its own unless it is empty. */
 struct report {
 	const char	*what;
 	unsigned int	nr;
@@ -482,33 +721,66 @@ static void report(struct report *report, const char *name, u64 nr)
 	fprintf(stderr, "%s%s (%" PRIu64 ")", report->nr++ ? ", " : report->what, name, nr);
 }
 
-void aslr__report(const struct aslr *aslr, const struct perf_session *session)
+static void report__end(const struct report *report)
 {
-	struct report blanked = { .what = "[ perf inject: blanked: " };
-	struct report dropped = { .what = "[ perf inject: dropped: " };
+	if (report->nr)
+		fputs(" ]\n", stderr);
+}
+
+static void aslr__report_loss(const struct aslr *aslr, const struct perf_session *session)
+{
+	struct report loss = { .what = "[ perf inject: blanked: " };
+	unsigned int nr_blanked;
 	int feat;
 
 	for (unsigned int i = 0; i < ASLR_NR_FIELDS; i++)
-		report(&blanked, aslr_fields[i].name, aslr->stats.nr_blanked[i]);
-	if (blanked.nr) {
-		fputs("; ", stderr);
-		dropped.what = "dropped: ";
-	}
+		report(&loss, aslr_fields[i].name, aslr->stats.nr_blanked[i]);
+
+	nr_blanked = loss.nr;
+	loss.nr = 0;
+	loss.what = nr_blanked ? "; dropped: " : "[ perf inject: dropped: ";
 	for (unsigned int i = 0; i < PERF_RECORD_HEADER_MAX; i++)
-		report(&dropped, aslr_record__find(i)->name, aslr->nr_dropped[i]);
+		report(&loss, aslr_record__find(i)->name, aslr->nr_dropped[i]);
 	for_each_set_bit(feat, aslr->dropped_feats, HEADER_FEAT_BITS) {
 		const char *name = aslr_feature__find(feat)->name;
 
-		report(&dropped, name ?: "unknown header feature", name ? 1 : feat);
+		report(&loss, name ?: "unknown header feature", name ? 1 : feat);
 	}
-	report(&dropped, "samples of unknown events", session->evlist->stats.nr_unknown_id);
-	if (blanked.nr || dropped.nr)
-		fprintf(stderr, "%s ]\n", dropped.nr ? "" : "nothing dropped");
+	report(&loss, "samples of unknown events", session->evlist->stats.nr_unknown_id);
 
-	if (verbose > 0) {
-		fprintf(stderr, "[ perf inject: %" PRIu64 " samples, ", aslr->stats.nr_samples);
-		fprintf(stderr, "%" PRIu64 " addresses rewritten, ", aslr->stats.nr_addrs);
-		fprintf(stderr, "%lu pages outside of mappings ]\n",
-			aslr_spaces__nr_pages(aslr->spaces));
+	loss.nr += nr_blanked;
+	report__end(&loss);
+}
+
+static void aslr__report_all(const struct aslr *aslr)
+{
+	struct report counts = { .what = "[ perf inject: " };
+	struct report sections = { .what = "[ perf inject: rewritten in the header: " };
+	int feat;
+
+	report(&counts, "samples kept", aslr->stats.nr_samples);
+	report(&counts, "addresses rewritten", aslr->stats.nr_addrs);
+	report(&counts, "pages outside of mappings", aslr_spaces__nr_pages(aslr->spaces));
+	if (aslr->unwind) {
+		const struct aslr_unwind_stats *stats = aslr_unwind__stats(aslr->unwind);
+
+		report(&counts, "user stacks unwound", stats->nr_samples);
+		report(&counts, "frames of them", stats->nr_frames);
 	}
+	report__end(&counts);
+
+	for_each_set_bit(feat, aslr->rewritten_feats, HEADER_FEAT_BITS)
+		report(&sections, aslr_feature__find(feat)->name, 1);
+	report__end(&sections);
+}
+
+void aslr__report(const struct aslr *aslr, const struct perf_session *session)
+{
+	if (quiet)
+		return;
+	aslr__report_loss(aslr, session);
+	if (aslr->unwind)
+		aslr_unwind__report(aslr->unwind, stderr);
+	if (verbose > 0)
+		aslr__report_all(aslr);
 }

@@ -2,6 +2,7 @@
 #ifndef __PERF_ASLR_H
 #define __PERF_ASLR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -24,10 +25,19 @@ typedef int (*aslr_tracing_fn)(void *arg, void *buf, size_t size);
 
 /*
  * @next gets what is passed on, but for tracing data, which doesn't fit in a record
- * and goes to @tracing with @arg.  NULL when out of memory.
+ * and goes to @tracing with @arg.  User stacks become call chains if @unwind, for
+ * which the binaries are read.  NULL when out of memory.
  */
-struct aslr *aslr__new(const struct perf_tool *next, aslr_tracing_fn tracing, void *arg);
+struct aslr *aslr__new(const struct perf_tool *next, aslr_tracing_fn tracing, void *arg,
+		       bool unwind);
 void aslr__delete(struct aslr *aslr);
+
+/*
+ * Before the session is there: let it decode trace data, which is dropped otherwise,
+ * to samples.  Its machines then know the original addresses, and @next must not
+ * tell them of what it gets.
+ */
+void aslr__decode_traces(struct aslr *aslr);
 
 /* The tool for the session. */
 struct perf_tool *aslr__tool(struct aslr *aslr);

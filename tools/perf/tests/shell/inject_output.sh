@@ -24,7 +24,7 @@ test_write_error() {
 	perf inject "$@" -i "${data}" -o "${data}.whole" 2> /dev/null
 	size=$(wc -c < "${data}.whole")
 
-	for ((limit = 1; limit < size / 1024; limit++)); do
+	for ((limit = 1; limit < size / 1024; limit += step)); do
 		if (trap '' XFSZ; ulimit -f "${limit}";
 		    exec perf inject "$@" -i "${data}" -o "${data}.part") 2> /dev/null; then
 			echo "inject $* [Failed, exit 0 with ${limit} KiB of ${size} bytes written]"
@@ -42,8 +42,15 @@ if ! perf record -e cpu-clock:u -F 100 -o "${data}" perf test -w noploop 1 \
 	exit 2
 fi
 
+step=1
 test_write_error
 test_write_error -b
+
+# Of more than fits in a buffer.
+step=500
+perf record -e cpu-clock:u -F 1000 --call-graph dwarf -o "${data}" perf test -w noploop 1 \
+	> /dev/null 2>&1
+test_write_error
 
 cleanup
 exit ${err}

@@ -11,13 +11,14 @@ perf: only the reader in perf_data.py.
 What counts as an address in ORIG
     for sure    all ADDRESS fields (ip, addr, branches, phys_addr, start, end and,
                 when no file offset, pgoff of mappings, ksymbols, text pokes,
-                breakpoints, JITed BPF code), and kallsyms, printk formats and
+                breakpoints, JITed BPF code; members of tracepoint payloads that are
+                pointers or printed as such), and kallsyms, printk formats and
                 modules in text.  Of mappings and ksymbols up to 1 GiB the whole
                 range counts, of longer ones the first and last page.  A mapping
                 that starts below 64 KiB (old kernels' map of themselves, from 0)
                 ends at its size, which is no secret.
     by its look call chains (frame pointers lead astray: 0x100000000 is often in
-                them, and in every second record by chance), registers, 8-byte
+                them, and in every second record by chance), registers, other 8-byte
                 members of tracepoint payloads, 8-byte words of user stacks and
                 other opaque bytes, immediates of JITed code, hex text in the
                 command line and in event names.  They count when the page is one
@@ -35,14 +36,17 @@ Not secret: below 64 KiB, PERF_CONTEXT_* markers, the vsyscall page.
 
 What counts as a find in SAFE
     Sure and from 4 GiB on    every hit, at any byte offset, in whatever it is.
+                But process and thread numbers: two of some 32,600 side by side name a
+                page of an arena at 0x7fXX00000000.
     All others  Below 4 GiB a non-PIE program at 0x400000 has the pages of ordinary
                 lengths, periods, ids and file offsets.  And what is an address by
                 its look only, in no known mapping, may be nonsense: low-entropy bytes
                 that come about elsewhere too.  So such a hit is none when it lies in
                 a KEPT or NUMBERS field, which the contract leaves as it is; when its
                 bytes belong to two fields or two elements of an array, so that it
-                was the neighbour's zeroes that made it an address; or when the
-                8-byte value is letters of a text.  Everywhere else (address fields,
+                was the neighbour's zeroes that made it an address; when the 8-byte
+                value is letters of a text; or when a payload has it as a number, and
+                no mapping of its process is there, or of one that forked that.  Everywhere else (address fields,
                 opaque bytes, texts in which an address may be) it counts.
 Hardware trace data count as a find as such: the addresses in there are packed.
 
@@ -71,6 +75,8 @@ LAST_MAPPED = 0xfffffffffdfff
 VSYSCALL_PAGE = 0xffffffffff600
 UNUSED = ((0xffffffff00000000, 0xffffffff80000000), (0xffffffffffe00000, 1 << 64))
 CHUNK = 16 << 20
+PID_MAX = 1 << 22
+TASK_NUMBERS = ('pid', 'ppid', 'tid', 'ptid', 'pid_tid', 'id.pid_tid')
 
 HEX_RUN = re.compile(rb'[0-9a-fA-F]{5,}')
 HEX_LINE = re.compile(rb'^(?:0x)?([0-9a-fA-F]{8,16})\b|\b0x([0-9a-fA-F]{8,16})$', re.M)
@@ -100,6 +106,8 @@ class Secrets:
         self.weak = {}                  # page: label, of values that may be addresses
         self.doubtful = set()           # pages of these that neither are sure nor mapped
         self.zones = set()              # terabytes (negative: gigabytes) with user addresses
+        self.low_of = {}                # pid: (first page, last page) of mappings below 4 GiB
+        self.parents = {}               # pid: pids that forked it
 
     def add(self, value, label, zone=False):
         page = value >> 12
@@ -125,6 +133,22 @@ class Secrets:
         self.add(start, label + ' start', zone=True)
         if start >> 12 >= FIRST_PAGE:
             self.add(end, label + ' end', zone=True)
+
+    def add_mapping(self, pid, start, size):
+        """What the process has below 4 GiB"""
+        if start < 4 * GIB:
+            self.low_of.setdefault(pid, []).append((start >> 12, start + size - 1 >> 12))
+
+    def is_low_of(self, pid, page):
+        """Whether a page is of a mapping of the process, or of those that forked it"""
+        seen, todo = set(), [pid]
+        while todo:
+            pid = todo.pop()
+            if any(first <= page <= last for first, last in self.low_of.get(pid, ())):
+                return True
+            seen.add(pid)
+            todo += self.parents.get(pid, set()) - seen
+        return False
 
     def add_weak(self, values, label):
         for page in set(map(rshift, values, repeat(12))):
@@ -222,6 +246,11 @@ def collect(data):
         if rec.name in ('MMAP', 'MMAP2'):
             start, size = struct.unpack_from(data.endian + 'QQ', buf, rec.offset + 16)
             secrets.add_range(start, size, label)
+            secrets.add_mapping(struct.unpack_from(data.endian + 'I', buf, rec.offset + 8)[0],
+                                start, size)
+        elif rec.name == 'FORK' and rec.size >= 16:
+            pid, ppid = struct.unpack_from(data.endian + 'II', buf, rec.offset + 8)
+            secrets.parents.setdefault(pid, set()).add(ppid)
         elif rec.name == 'KSYMBOL':
             start, size = struct.unpack_from(data.endian + 'QI', buf, rec.offset + 8)
             secrets.add_range(start, size, label)
@@ -328,6 +357,15 @@ class Places:
         return 'gap', offset, size, OPAQUE
 
 
+def is_task_numbers(places, offset, value, size):
+    """Whether a hit is two process or thread numbers"""
+    places.at(offset, size)
+    numbers = {pos for name, start, length, _ in places.last[1] or () if name in TASK_NUMBERS
+               for pos in range(start, start + length, 4)}
+    return {offset, offset + 4} <= numbers and \
+        max(value >> 32, value & (1 << 32) - 1) <= PID_MAX
+
+
 def counts(field, offset, size, buf, is_text):
     """Whether a hit is in a place for addresses: see the top of the file"""
     if not field or field[3] in (KEPT, NUMBERS):
@@ -339,6 +377,15 @@ def counts(field, offset, size, buf, is_text):
         return (offset - start) % 8 == 0
     letters = bytes(buf[offset:offset + size]).rstrip(b'\0')
     return kind == OPAQUE or not all(0x20 <= char < 0x7f for char in letters)
+
+
+def other_task(secrets, places, offset, value):
+    """Whether a small number in a payload is an address in other processes only"""
+    field = places.at(offset, 8)[1]
+    if value >= 4 * GIB or not field or field[3] != WORDS or not field[0].startswith('raw.'):
+        return False
+    pid = places.data.values(places.last[0]).get('pid_tid')
+    return pid is not None and not secrets.is_low_of(pid & 0xffffffff, value >> 12)
 
 
 class Find:
@@ -363,7 +410,9 @@ def search(secrets, stream, endian, data):
                           (True, text_hits(stream.buf, secrets))):
         for offset, value, size in hits:
             sure = value >= 4 * GIB and value >> 12 not in secrets.doubtful
-            if sure or counts(places.at(offset, size)[1], offset, size, stream.buf, is_text):
+            sure = sure and (is_text or not is_task_numbers(places, offset, value, size))
+            if sure or (counts(places.at(offset, size)[1], offset, size, stream.buf, is_text) and
+                        not other_task(secrets, places, offset, value)):
                 yield Find(secrets, places, offset, value, size, is_text)
     for rec in stream.records:
         trace = rec.trailing if rec.name == 'AUXTRACE' else 0

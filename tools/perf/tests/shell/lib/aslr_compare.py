@@ -35,6 +35,7 @@ KERNEL_OFFSET = re.compile(rb'(\[[^]]*\])\+0x[0-9a-f]+|\+0x[0-9a-f]{9,16}\b')
 # perf extracts the vdso to a file of a new name each time
 BLANKS = re.compile(rb'\s+')
 VDSO_FILE = re.compile(rb'/tmp/perf-vdso\w*\.so-\w{6}')
+TRACE_ERROR = re.compile(rb'( error type .* ip )0x[0-9a-f]*([0-9a-f]{3} code )')
 
 
 def nothing(line):
@@ -43,7 +44,8 @@ def nothing(line):
 
 def cleaned(lines, clean):
     """Addresses out, and the blanks that align them"""
-    return [BLANKS.sub(b' ', clean(VDSO_FILE.sub(b'[vdso]', line))) for line in lines]
+    return [BLANKS.sub(b' ', clean(TRACE_ERROR.sub(rb'\1ADDR\2', VDSO_FILE.sub(b'[vdso]', line))))
+            for line in lines]
 
 
 def column(line):
@@ -81,7 +83,7 @@ RUNS = (
     ('chains', 'tid time ip sym symoff dso dsoff', chain, ALWAYS),
     ('data', 'tid time addr ip sym symoff dso', column, 1 << 3),
     ('details', 'tid time data_src weight ins_lat retire_lat cgroup data_page_size '
-     'code_page_size', nothing, 1 << 14 | 1 << 15 | 1 << 21 | 1 << 22 | 1 << 23 | 1 << 24),
+     'code_page_size', chain_lines, 1 << 14 | 1 << 15 | 1 << 21 | 1 << 22 | 1 << 23 | 1 << 24),
     ('physical', 'tid time phys_addr', column, 1 << 19),
     ('registers', 'tid time uregs iregs', prefixed, 1 << 12 | 1 << 18),
     ('branches', 'tid time brstacksym', prefixed, BRANCH_STACK),

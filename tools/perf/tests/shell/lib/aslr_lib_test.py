@@ -135,6 +135,18 @@ class AuditTest(Files):
         self.spoil('COMM', 24, ORIG['stack'] + 5)
         self.assertEqual(len(self.finds()), 1)
 
+    def test_task_numbers(self):
+        """Two of them may be as an address, in their own fields"""
+        numbers = 0x7f44 << 32 | 0x7f44
+        for what, offset, finds in (('COMM', 8, 0), ('FORK', 8, 0), ('FORK', 16, 0),
+                                    ('COMM', 9, 1), ('COMM', 12, 1), ('COMM', 16, 1)):
+            self.orig = self.path('arena')
+            gen = craft(ORIG)
+            gen.mmap2(pid=100, tid=100, start=0x7f4400000000, len=0x21000, filename='//anon')
+            gen.write(self.orig)
+            self.spoil(what, offset, numbers)
+            self.assertEqual(bool(self.finds()), bool(finds), (what, offset))
+
     def test_text_in_cmdline(self):
         for text in ('mem:0x7f1231004010', '7F1231004010:x', '-e probe+0x00000000000401abc'):
             self.assertEqual(len(self.finds(craft(SAFE, cmdline=text))), 1)

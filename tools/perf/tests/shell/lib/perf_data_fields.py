@@ -213,7 +213,7 @@ def tracing_data_fields(cur, _):
         cur.span('tracing.' + name, length, KEPT)
         cur.span('tracing.' + name, number(8), KEPT)
     for _i in range(number(4)):
-        cur.span('tracing.ftrace_format', number(8), KEPT)
+        cur.span('tracing.format.ftrace', number(8), KEPT)
     for _i in range(number(4)):
         system = cstring('tracing.system')
         for _j in range(number(4)):
@@ -259,16 +259,78 @@ def pmu_mappings(buf, offset, size, endian):
 
 FORMAT_FIELD = re.compile(rb'^\s*field:(.*?)\s*;\s*offset:(\d+);\s*size:(\d+);', re.M)
 FORMAT_ID = re.compile(rb'^ID: (\d+)', re.M)
+FORMAT_PRINT = re.compile(rb'^print fmt: ((?:\s*"(?:[^"\\]|\\.)*")+)(.*)$', re.M)
+CONVERSION = re.compile(rb'%[-+ #0]*(\*|\d+)?(?:\.(\*|\d+))?(?:hh|h|ll|l|L|q|j|z|t)?([a-zA-Z%])')
+TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[(\[{]|[)\]}]|,|[^"(\[{)\]},]+')
+# Longs of these names are no addresses, although printed in hexadecimal
+NUMBER_NAMES = re.compile(rb'(?:^|_)(?:flags|ino|len|size|off|pfn|gfn)$')
 
 
-def member_kind(decl, length):
-    """What a payload's member is, by its C declaration"""
+def print_args(text):
+    """The arguments of a print format, from behind its string: split at the outer commas"""
+    args, depth = [b''], 0
+    for token in TOKEN.findall(text):
+        depth += (token in b'([{') - (token in b')]}')
+        if token == b',' and not depth:
+            args.append(b'')
+        else:
+            args[-1] += token
+    return args[1:]
+
+
+def printed(text):
+    """[(conversion, argument)] of an event's format"""
+    match = FORMAT_PRINT.search(text)
+    if not match:
+        return []
+    args, out = print_args(match.group(2)), []
+    for width, precision, conversion in CONVERSION.findall(match.group(1)):
+        if conversion == b'%':
+            continue
+        for star in (width, precision):
+            if star == b'*':
+                args[:1] = []
+        out += [(conversion, arg) for arg in args[:1]]
+        args[:1] = []
+    return out
+
+
+def member_conversions(name, conversions):
+    """How a member is printed: a set of x (hexadecimal), p (pointer), d (number)"""
+    word, out = re.compile(rb'REC->' + re.escape(name) + rb'\b'), set()
+    for conversion, arg in conversions:
+        if word.search(arg.split(b' ? ')[-1]):
+            if b'__print_flags' in arg or b'__print_symbolic' in arg or conversion in b'diuc':
+                out.add('d')
+            elif conversion in b'xXp':
+                out.add(conversion.decode().lower())
+    return out
+
+
+def member_kind(decl, length, conversions):
+    """What a payload's member is, by its C declaration and how it is printed"""
     for prefix in (b'__data_loc', b'__rel_loc'):
         if decl.startswith(prefix):
-            return prefix.decode() + (TEXT if b'char' in decl else OPAQUE)
-    if length % 8 or b'[' in decl and not re.search(rb'long|64|\*|ptr', decl):
-        return KEPT
-    return WORDS if re.search(rb'\*|ptr|\blong (?!long)', decl) else NUMBERS
+            return prefix.decode() + array_kind(decl)
+    name = re.search(rb'(\w+)(\[[^]]*\])?$', decl)
+    if not length or length % 8:
+        return KEPT if length else array_kind(decl)
+    if b'[' in decl:
+        return array_kind(decl) if re.search(rb'long|64|\*|ptr', decl) else KEPT
+    how = member_conversions(name.group(1), conversions) if name else set()
+    if name and NUMBER_NAMES.search(name.group(1)) and b'*' not in decl:
+        return NUMBERS
+    if b'*' in decl or 'p' in how:
+        return ADDRESS
+    return WORDS if re.search(rb'ptr|\blong (?!long)', decl) and how != {'d'} else NUMBERS
+
+
+def array_kind(decl):
+    if re.search(rb'\bchar\b', decl) and b'unsigned' not in decl and b'*' not in decl:
+        return TEXT
+    if b'*' in decl or re.search(rb'\blong\b(?! long)', decl):
+        return WORDS
+    return NUMBERS if b'64' in decl or b'long long' in decl else OPAQUE
 
 
 def tracepoint_formats(buf, fields):
@@ -281,10 +343,10 @@ def tracepoint_formats(buf, fields):
         number = FORMAT_ID.search(text)
         if not number:
             continue
-        members = []
+        members, conversions = [], printed(text)
         for decl, pos, length in FORMAT_FIELD.findall(text):
             member = re.search(rb'(\w+)(\[[^]]*\])?$', decl)
-            what = member_kind(decl, int(length))
+            what = member_kind(decl, int(length), conversions)
             members.append((member.group(1).decode('latin-1') if member else '?',
                             int(pos), int(length), what))
         formats[int(number.group(1))] = sorted(members, key=lambda m: m[1])
@@ -299,6 +361,7 @@ def payload_fields(cur, size, members):
         pos = base + offset
         if pos + length > end:
             continue
+        length = length or end - pos    # an array without an end
         if kind.startswith('__'):       # where the data are, and how many bytes
             loc = int.from_bytes(cur.buf[pos:pos + 4], order)
             start = (pos + 4 if kind.startswith('__rel_loc') else base) + (loc & 0xffff)

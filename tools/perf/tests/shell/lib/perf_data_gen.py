@@ -11,8 +11,8 @@ physical addresses, breakpoints, guests, text pokes, BPF programs.
     gen.write('perf.data')                      # or gen.file_bytes(), gen.pipe_bytes()
 
 Attribute and record fields have the names of perf_data_fields.py and
-perf_data.py; what isn't given is 0.  Records get their sample_id trailer from the
-first attribute.
+perf_data.py; what isn't given is 0.  Records get their sample_id trailer from `attr`,
+which is the first one if not given.
 """
 import re
 import struct
@@ -38,7 +38,7 @@ COMM_EXEC = 1 << 13
 
 
 def bits(names):
-    return sum(SAMPLE_BIT[name] for name in names.split()) if isinstance(names, str) else names
+    return sum(SAMPLE_BIT[name] for name in {*names.split()}) if isinstance(names, str) else names
 
 
 def padded(data, to=8):
@@ -95,11 +95,12 @@ class PerfDataGen:
         self.records.append(data)
         return data
 
-    def trailer(self, sample_id):
+    def trailer(self, sample_id, attr=None):
         """struct sample_id, from {'pid':, 'tid':, 'time':, ...}"""
-        if not self.attrs or not self.attrs[0]['flags'] >> ATTR_FLAG['sample_id_all'] & 1:
+        attr = attr or (self.attrs or [None])[0]
+        if not attr or not attr['flags'] >> ATTR_FLAG['sample_id_all'] & 1:
             return b''
-        have = self.attrs[0]['sample_type']
+        have = attr['sample_type']
         return b''.join(self.head_word(name, sample_id)
                         for bit, name in SAMPLE_ID if have >> bit & 1)
 
@@ -110,7 +111,7 @@ class PerfDataGen:
             return self.pack('II', fields.get('cpu', 0), 0)
         return self.pack('Q', fields.get(name, 0))
 
-    def event(self, kind, misc=USER, sample_id=None, **fields):
+    def event(self, kind, misc=USER, sample_id=None, attr=None, **fields):
         """A record by its layout in perf_data.LAYOUT; text and bytes are padded to 8"""
         payload = b''
         for name, size, _ in LAYOUT[kind]:
@@ -126,7 +127,7 @@ class PerfDataGen:
         if fields:
             raise ValueError(f'{kind} has no fields {sorted(fields)}')
         if TYPE[kind] < USER_TYPES:
-            payload += self.trailer(sample_id or {})
+            payload += self.trailer(sample_id or {}, attr)
         return self.record(kind, payload, misc)
 
     def mmap(self, **fields):
@@ -166,7 +167,8 @@ class PerfDataGen:
     # -------------------------------------------------------------- features
 
     def feature(self, name, data):
-        self.features[FEATURE_ID[name]] = padded(data)
+        # A table of build-ids has nothing behind it.
+        self.features[FEATURE_ID[name]] = data if name == 'BUILD_ID' else padded(data)
 
     def string(self, text):
         """struct perf_header_string"""
@@ -236,13 +238,13 @@ class PerfDataGen:
         magic = b'PERFILE2' if self.endian == '<' else b'2ELIFREP'
         rest, self.records = self.records, []
         tracing = b''
+        for attr in self.attrs:
+            self.record('HEADER_ATTR', self.attr_bytes(attr) + self.u64s(attr['ids']))
         for number, content in sorted(self.features.items()):
             if number == FEATURE_ID['TRACING_DATA']:
                 tracing = content
             else:
                 self.record('HEADER_FEATURE', self.pack('Q', number) + content)
-        for attr in self.attrs:
-            self.record('HEADER_ATTR', self.attr_bytes(attr) + self.u64s(attr['ids']))
         if tracing:
             self.record('HEADER_TRACING_DATA', self.pack('II', len(tracing), 0), 0, tracing)
         head, self.records = self.records, rest

@@ -1,0 +1,806 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Rewriting of the raw payloads of tracepoints, see aslr-payload.h.
+ */
+#include "aslr-payload.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <linux/bits.h>
+#include <linux/kernel.h>
+#include <linux/sizes.h>
+#include <linux/string.h>
+#include <linux/zalloc.h>
+#include <traceevent/event-parse.h>
+#include "aslr-spaces.h"
+#include "aslr-tracing.h"
+
+/* Addresses below tell nothing. */
+#define LOW_END		SZ_64K
+/* From here on are the kernel's addresses, but for some architectures whose pointers are less. */
+#define KERNEL_HALF	0xff00000000000000ULL
+/* Numbers up to here are negative 32-bit ones behind which something else is. */
+#define UNUSED_START	(-4ULL * SZ_1G)
+#define UNUSED_END	(-2ULL * SZ_1G)
+/* No addresses from here on, but small negative numbers. */
+#define NEGATIVE_START	(-2ULL * SZ_1M)
+/* User space that all processes have. */
+#define USER_END	BIT_ULL(47)
+#define FOUR_GIB	BIT_ULL(32)
+#define TIB		BIT_ULL(40)
+
+#define PFN_SHIFT	12
+
+/* Fewer hexadecimal digits are no address, more are no number. */
+#define MIN_DIGITS	5
+#define MAX_DIGITS	16
+
+enum kind {
+	/* What all events have, and what can't hold an address by itself. */
+	KEEP,
+	/* What no field is. */
+	GAP,
+	ADDRESS,
+	/* An unsigned long, which the kernel has for addresses and for numbers. */
+	LONG,
+	/* A 64-bit number in hexadecimal. */
+	WIDE,
+	NUMBER,
+	PHYS,
+	PFN,
+	TEXT,
+	BYTES,
+	/* What printk() is given, numbers of 4 and 8 bytes and strings, each on a multiple of 4. */
+	ARGS,
+};
+
+/* What is taken for an address that isn't known. */
+#define ANY		BIT(0)
+#define KERNEL		BIT(1)
+/* In the kernel's last 2 GiB, too. */
+#define KERNEL_TOP	BIT(2)
+/* From 4 GiB on. */
+#define USER		BIT(3)
+#define USER_NEAR	BIT(4)
+/* Known ones are addresses below 4 GiB, too. */
+#define LOW_KNOWN	BIT(5)
+
+static const u8 rules[] = {
+	[ADDRESS]	= ANY,
+	[LONG]		= KERNEL | KERNEL_TOP | USER | LOW_KNOWN,
+	[WIDE]		= KERNEL | KERNEL_TOP | USER_NEAR | LOW_KNOWN,
+	[NUMBER]	= KERNEL,
+	[BYTES]		= KERNEL | KERNEL_TOP | USER_NEAR,
+	[ARGS]		= KERNEL | KERNEL_TOP | USER_NEAR,
+};
+
+/* Where a field is. */
+enum place {
+	/* Where its offset says. */
+	FIXED,
+	/* Where numbers at its offset say, from the start or from behind them. */
+	DATA_LOC,
+	REL_LOC,
+	/* From its offset to the end. */
+	REST,
+};
+
+struct row {
+	u32		offset;
+	u32		size;
+	/* Bytes of an element, which is judged as a whole. */
+	u8		element;
+	u8		kind;
+	u8		place;
+};
+
+struct aslr_payload {
+	struct aslr_payload	*next;
+	u64			id;
+	/* Where the number of the event is in a payload. */
+	u32			type_offset;
+	/* Where fixed fields end. */
+	u32			fixed_end;
+	unsigned int		nr_rows;
+	/* By offset, without holes up to fixed_end. */
+	struct row		rows[];
+};
+
+struct aslr_payloads {
+	struct tep_handle	*tep;
+	struct aslr_payload	*first;
+};
+
+/* How a field is printed. */
+#define AS_POINTER	BIT(0)
+#define AS_HEX		BIT(1)
+#define AS_DECIMAL	BIT(2)
+#define AS_MASK		BIT(3)
+
+/* How the field is printed whose @name appears in @arg, if @arg is printed as @as. */
+static unsigned int arg__printed(const struct tep_print_arg *arg, const char *name,
+				 unsigned int as)
+{
+	const struct tep_print_flag_sym *sym;
+
+	if (!arg)
+		return 0;
+
+	switch ((int)arg->type) {
+	case TEP_PRINT_FIELD:
+		return strcmp(arg->field.name, name) ? 0 : as;
+	case TEP_PRINT_TYPE:
+		if (strchr(arg->typecast.type, '*') && as == AS_HEX)
+			as = AS_POINTER;
+		return arg__printed(arg->typecast.item, name, as);
+	case TEP_PRINT_OP:
+		/* A condition isn't printed. */
+		return (strcmp(arg->op.op, "?") ? arg__printed(arg->op.left, name, as) : 0) |
+		       arg__printed(arg->op.right, name, as);
+	case TEP_PRINT_FLAGS:
+		return arg__printed(arg->flags.field, name, AS_DECIMAL);
+	case TEP_PRINT_SYMBOL:
+		as = AS_DECIMAL;
+		for (sym = arg->symbol.symbols; sym; sym = sym->next) {
+			if (strtoull(sym->value, NULL, 0) >= FOUR_GIB &&
+			    strtoull(sym->value, NULL, 0) < NEGATIVE_START)
+				as = AS_POINTER;
+		}
+		return arg__printed(arg->symbol.field, name, as);
+	case TEP_PRINT_BITMASK:
+		return strcmp(arg->bitmask.bitmask, name) ? 0 : AS_MASK;
+	default:
+		return 0;
+	}
+}
+
+/* How the field of @name is printed, in all places where it is. */
+static unsigned int event__printed(const struct tep_event *event, const char *name)
+{
+	const struct tep_print_arg *arg = event->print_fmt.args;
+	const char *fmt = event->print_fmt.format ?: "";
+	unsigned int all = 0;
+
+	if (event->flags & TEP_EVENT_FL_FAILED)
+		return 0;
+
+	while (arg && (fmt = strchr(fmt, '%'))) {
+		unsigned int as = 0;
+
+		for (fmt++; *fmt && strchr("-+ #0123456789.*hlLqjzt", *fmt); fmt++) {
+			if (*fmt == '*' && arg)
+				arg = arg->next;
+		}
+		if (!*fmt)
+			break;
+		if (*fmt == 'p')
+			as = AS_POINTER;
+		else if (strchr("xXo", *fmt))
+			as = AS_HEX;
+		else if (strchr("diuc", *fmt))
+			as = AS_DECIMAL;
+		if (*fmt++ == '%' || !arg)
+			continue;
+		all |= arg__printed(arg, name, as);
+		arg = arg->next;
+	}
+	return all;
+}
+
+/* What is told by the last word of a field's name, if it can hold an address. */
+static const struct {
+	const char	*word;
+	enum kind	kind;
+} names[] = {
+	{ "pfn",	PFN },
+	{ "gfn",	PFN },
+	{ "paddr",	PHYS },
+	{ "phys",	PHYS },
+	{ "gpa",	PHYS },
+	{ "hpa",	PHYS },
+	{ "iova",	PHYS },
+	{ "flags",	NUMBER },
+	{ "ino",	NUMBER },
+	{ "len",	NUMBER },
+	{ "size",	NUMBER },
+	{ "off",	NUMBER },
+	{ "ip",		ADDRESS },
+	{ "rip",	ADDRESS },
+	{ "func",	ADDRESS },
+	{ "addr",	ADDRESS },
+	{ "address",	ADDRESS },
+	{ "site",	ADDRESS },
+	{ "brk",	ADDRESS },
+};
+
+static const char *const phys_types[] = { "phys_addr_t", "dma_addr_t", "resource_size_t" };
+
+static bool is_probe(const struct tep_event *event)
+{
+	for (const struct tep_format_field *f = event->format.fields; f; f = f->next) {
+		if (strstarts(f->name, "__probe_"))
+			return true;
+	}
+	return false;
+}
+
+static bool is_64bit(const char *type)
+{
+	return strstr(type, "64") || strstr(type, "long long");
+}
+
+/* The kind of an integer of @size bytes. */
+static enum kind integer_kind(const struct tep_format_field *field, unsigned int size)
+{
+	const struct tep_event *event = field->event;
+	size_t long_size = tep_get_long_size(event->tep);
+	bool is_long = strstr(field->type, "long") && !is_64bit(field->type);
+	const char *word = strrchr(field->name, '_');
+	unsigned int as = event__printed(event, field->name);
+
+	word = word ? word + 1 : field->name;
+	if (size != sizeof(u64) && size != long_size)
+		return KEEP;
+	for (unsigned int i = 0; i < ARRAY_SIZE(phys_types); i++) {
+		if (strstr(field->type, phys_types[i]))
+			return PHYS;
+	}
+	if (as & AS_MASK)
+		return KEEP;
+	if (strchr(field->type, '*'))
+		return ADDRESS;
+	for (unsigned int i = 0; i < ARRAY_SIZE(names) && (is_long || is_64bit(field->type)); i++) {
+		if (!strcmp(word, names[i].word) || !strcmp(field->name, names[i].word))
+			return size == sizeof(u64) || names[i].kind == ADDRESS ?
+			       names[i].kind : KEEP;
+	}
+	if (as & AS_POINTER)
+		return ADDRESS;
+	/* It is an address for mmap() and brk(), although a number for most. */
+	if (!strcmp(event->system, "raw_syscalls") && !strcmp(field->name, "ret"))
+		return LONG;
+	if (!(as & AS_HEX) && as & AS_DECIMAL)
+		return size == sizeof(u64) ? NUMBER : KEEP;
+	if (is_long || (is_64bit(field->type) && is_probe(event)))
+		return LONG;
+	if (size != sizeof(u64))
+		return KEEP;
+	return is_64bit(field->type) ? WIDE : NUMBER;
+}
+
+static void row__set(struct row *row, enum kind kind, unsigned int element)
+{
+	row->kind = kind;
+	row->element = element;
+}
+
+/* What the elements of an array are, and their size. */
+static void row__init_array(struct row *row, const struct tep_format_field *field)
+{
+	const char *type = field->type;
+	unsigned int long_size = tep_get_long_size(field->event->tep);
+
+	row__set(row, KEEP, 1);
+	if (strstr(type, "cpumask") || event__printed(field->event, field->name) & AS_MASK)
+		return;
+	if (strstr(type, "char") && !strstr(type, "unsigned char") && !strchr(type, '*'))
+		row->kind = TEXT;
+	else if (field->event->flags & TEP_EVENT_FL_ISBPRINT)
+		row->kind = ARGS;
+	else if (strchr(type, '*'))
+		row__set(row, ADDRESS, long_size);
+	else if (is_64bit(type))
+		row__set(row, WIDE, sizeof(u64));
+	else if (strstr(type, "long"))
+		row__set(row, LONG, long_size);
+	else
+		row->kind = BYTES;
+	/* What isn't of whole elements is of bytes. */
+	if (row->place == FIXED && row->size % row->element)
+		row__set(row, BYTES, 1);
+}
+
+static void row__init(struct row *row, const struct tep_format_field *field)
+{
+	unsigned int size = field->size;
+
+	*row = (struct row) { .offset = field->offset, .size = size };
+
+	if (field->flags & TEP_FIELD_IS_DYNAMIC)
+		row->place = field->flags & TEP_FIELD_IS_RELATIVE ? REL_LOC : DATA_LOC;
+	else if (!size)
+		row->place = REST;
+
+	if (row->place != FIXED || field->flags & TEP_FIELD_IS_ARRAY)
+		row__init_array(row, field);
+	else if (size == 1 || size == 2 || size == 4 || size == 8)
+		row__set(row, integer_kind(field, size), size);
+	else
+		row__set(row, BYTES, 1);
+}
+
+static int row__cmp(const void *a, const void *b)
+{
+	const struct row *row_a = a, *row_b = b;
+
+	return row_a->offset < row_b->offset ? -1 : row_a->offset > row_b->offset;
+}
+
+/* Put rows between those that don't touch.  There is room for them. */
+static int aslr_payload__fill_gaps(struct aslr_payload *payload)
+{
+	unsigned int nr = payload->nr_rows;
+
+	for (unsigned int i = 0; i < nr; i++) {
+		const struct row *row = &payload->rows[i];
+
+		/* Only the last one may have no end. */
+		if (row->offset < payload->fixed_end || (row->place == REST && i + 1 < nr))
+			return -EINVAL;
+		if (row->offset > payload->fixed_end)
+			payload->rows[payload->nr_rows++] = (struct row) {
+				.offset	= payload->fixed_end,
+				.size	= row->offset - payload->fixed_end,
+				.kind	= GAP,
+			};
+		payload->fixed_end = row->offset + row->size;
+	}
+	qsort(payload->rows, payload->nr_rows, sizeof(payload->rows[0]), row__cmp);
+	return 0;
+}
+
+struct aslr_payload *aslr_payload__new(const struct tep_event *event)
+{
+	struct tep_format_field *const lists[] = {
+		event->format.common_fields, event->format.fields,
+	};
+	const struct tep_format_field *type = NULL;
+	struct aslr_payload *payload;
+	unsigned int nr = 0;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(lists); i++) {
+		for (const struct tep_format_field *f = lists[i]; f; f = f->next) {
+			/* The size of a record is a u16. */
+			if (f->offset < 0 || f->size < 0 || f->offset > USHRT_MAX ||
+			    f->size > USHRT_MAX)
+				return NULL;
+			if (!strcmp(f->name, "common_type") && f->size == sizeof(u16))
+				type = f;
+			nr++;
+		}
+	}
+	if (!type || (tep_get_long_size(event->tep) != sizeof(u32) &&
+		      tep_get_long_size(event->tep) != sizeof(u64)))
+		return NULL;
+
+	payload = zalloc(sizeof(*payload) + 2 * nr * sizeof(payload->rows[0]));
+	if (!payload)
+		return NULL;
+	payload->id = event->id;
+	payload->type_offset = type->offset;
+	for (unsigned int i = 0; i < ARRAY_SIZE(lists); i++) {
+		for (const struct tep_format_field *f = lists[i]; f; f = f->next) {
+			struct row *row = &payload->rows[payload->nr_rows++];
+
+			row__init(row, f);
+			if (lists[i] == event->format.common_fields)
+				row->kind = KEEP;
+		}
+	}
+	qsort(payload->rows, nr, sizeof(payload->rows[0]), row__cmp);
+	if (aslr_payload__fill_gaps(payload))
+		zfree(&payload);
+	return payload;
+}
+
+void aslr_payload__delete(struct aslr_payload *payload)
+{
+	free(payload);
+}
+
+/* One payload on its way. */
+struct rewrite {
+	const struct aslr_payload	*payload;
+	struct aslr_view		*view;
+	u8				*data;
+	u32				size;
+	/* Where what is known of the data behind the fixed fields ends. */
+	u32				pos;
+	u64				nr_addrs;
+};
+
+static u64 read_number(const void *pos, unsigned int size)
+{
+	u64 wide;
+	u32 narrow;
+
+	if (size == sizeof(wide)) {
+		memcpy(&wide, pos, sizeof(wide));
+		return wide;
+	}
+	memcpy(&narrow, pos, sizeof(narrow));
+	return narrow;
+}
+
+static void write_number(void *pos, unsigned int size, u64 value)
+{
+	u32 narrow = value;
+
+	if (size == sizeof(value))
+		memcpy(pos, &value, sizeof(value));
+	else
+		memcpy(pos, &narrow, sizeof(narrow));
+}
+
+static bool space__knows(const struct aslr_space *space, u64 addr)
+{
+	return aslr_space__is_near(space, addr) &&
+	       (aslr_space__contains(space, addr) || aslr_space__has_page(space, addr));
+}
+
+/* Is @value, a number of @size bytes, an address by @rule in @space? */
+static bool is_address(const struct rewrite *rw, const struct aslr_space *space, u8 rule,
+		       u64 value, unsigned int size)
+{
+	if (value < LOW_END)
+		return false;
+	if (rule & ANY)
+		return true;
+	if (value >= NEGATIVE_START)
+		return false;
+	if (size == sizeof(u32) && space == aslr_view__space(rw->view, PERF_RECORD_MISC_KERNEL))
+		return value < (u32)NEGATIVE_START;
+	if (value < FOUR_GIB)
+		return rule & LOW_KNOWN && space__knows(space, value);
+	if (value >= KERNEL_HALF && value < UNUSED_START && rule & KERNEL)
+		return true;
+	if (value >= UNUSED_END && rule & KERNEL_TOP)
+		return true;
+	/* The largest sizes and offsets there are. */
+	if (rule & USER && value < UNUSED_START && value >> 48 != 0x7fff)
+		return true;
+	if (rule & USER_NEAR && value >= TIB && value < USER_END &&
+	    aslr_space__is_near(space, value))
+		return true;
+	return space__knows(space, value);
+}
+
+/* Returns 1 if it is an address and was rewritten. */
+static int rewrite_number(struct rewrite *rw, u8 kind, void *pos, unsigned int size)
+{
+	u64 value = read_number(pos, size), image;
+	struct aslr_space *space = aslr_view__space_of(rw->view, value);
+	int err;
+
+	if (!space)
+		return -ENOMEM;
+	if (!is_address(rw, space, rules[kind], value, size))
+		return 0;
+	err = aslr_space__translate(space, value, &image);
+	if (err)
+		return err;
+	rw->nr_addrs += image != value;
+	write_number(pos, size, image);
+	return 1;
+}
+
+static int rewrite_numbers(struct rewrite *rw, const struct row *row, void *data, u32 size)
+{
+	for (u32 i = 0; i + row->element <= size; i += row->element) {
+		int ret = rewrite_number(rw, row->kind, data + i, row->element);
+
+		if (ret < 0)
+			return ret;
+	}
+	/* What is left is none. */
+	memset(data + size - size % row->element, 0, size % row->element);
+	return 0;
+}
+
+/* An address, or the number of a page, of memory. */
+static int rewrite_phys(struct rewrite *rw, const struct row *row, void *data, u32 size)
+{
+	unsigned int shift = row->kind == PFN ? PFN_SHIFT : 0;
+	struct aslr_space *space = aslr_spaces__phys(rw->view->spaces, rw->view->machine);
+	u64 value = read_number(data, size), image;
+	int err;
+
+	if (!space)
+		return -ENOMEM;
+	/* None */
+	if (value >= NEGATIVE_START >> shift)
+		return 0;
+	err = aslr_space__translate(space, value << shift, &image);
+	if (err)
+		return err;
+	rw->nr_addrs += image >> shift != value;
+	write_number(data, size, image >> shift);
+	return 0;
+}
+
+/* Bytes of which nothing is known, but addresses are where such usually are. */
+static int rewrite_bytes(struct rewrite *rw, const struct row *row, void *data, u32 size)
+{
+	u32 step = row->kind == ARGS ? sizeof(u32) : sizeof(u64);
+
+	for (u32 i = 0; size - i >= sizeof(u64) && i < size; ) {
+		int ret = rewrite_number(rw, row->kind, data + i, sizeof(u64));
+
+		if (ret < 0)
+			return ret;
+		i += ret ? sizeof(u64) : step;
+	}
+	return 0;
+}
+
+/* Could something known be found by the number @value, @nr digits at @text? */
+static bool is_text_address(struct rewrite *rw, const char *text, size_t nr, bool prefix,
+			    u64 value)
+{
+	struct aslr_space *space;
+
+	/* A pid, a count: decimal. */
+	if (value < FOUR_GIB && !prefix && strspn(text, "0123456789") >= nr)
+		return false;
+	if (value >= NEGATIVE_START)
+		return false;
+	if (value >= KERNEL_HALF)
+		return true;
+	space = aslr_view__space_of(rw->view, value);
+	if (!space || (prefix && value >= TIB && value < USER_END &&
+		       aslr_space__is_near(space, value)))
+		return true;
+	return aslr_spaces__know(rw->view->spaces, value);
+}
+
+/* A string, and what was there before it. */
+static int rewrite_text(struct rewrite *rw, const struct row *row __maybe_unused, void *data,
+			u32 size)
+{
+	char *text = data;
+	size_t len = strnlen(text, size), nr;
+
+	memset(text + len, 0, size - len);
+	for (size_t i = 0; i < len; i += nr + 1) {
+		bool prefix = i >= 2 && text[i - 2] == '0' && tolower(text[i - 1]) == 'x';
+		char digits[MAX_DIGITS + 1] = "";
+
+		while (i < len && text[i] == '0' && i + 1 < len && isxdigit(text[i + 1]))
+			i++;
+		for (nr = 0; i + nr < len && isxdigit(text[i + nr]); nr++)
+			;
+		if (nr < MIN_DIGITS || nr > MAX_DIGITS)
+			continue;
+		memcpy(digits, text + i, nr);
+		if (is_text_address(rw, digits, nr, prefix, strtoull(digits, NULL, 16)))
+			memset(text + i, '0', nr);
+	}
+	return 0;
+}
+
+static int clear(struct rewrite *rw __maybe_unused, const struct row *row __maybe_unused,
+		 void *data, u32 size)
+{
+	memset(data, 0, size);
+	return 0;
+}
+
+static int (*const rewriters[])(struct rewrite *rw, const struct row *row, void *data,
+				u32 size) = {
+	[GAP]		= clear,
+	[ADDRESS]	= rewrite_numbers,
+	[LONG]		= rewrite_numbers,
+	[WIDE]		= rewrite_numbers,
+	[NUMBER]	= rewrite_numbers,
+	[PHYS]		= rewrite_phys,
+	[PFN]		= rewrite_phys,
+	[TEXT]		= rewrite_text,
+	[BYTES]		= rewrite_bytes,
+	[ARGS]		= rewrite_bytes,
+};
+
+/* The data of @row's @i-th number: 0, 1 if there are none, or -EINVAL if they aren't inside. */
+static int row__data(const struct row *row, const void *payload, u32 payload_size, u32 i,
+		     u32 *start, u32 *size)
+{
+	u32 offset = row->offset + i * sizeof(u32);
+	u32 loc = read_number(payload + offset, sizeof(loc));
+
+	*size = loc >> 16;
+	*start = (loc & 0xffff) + (row->place == REL_LOC ? offset + sizeof(loc) : 0);
+	if (!*size)
+		return 1;
+	return *start <= payload_size && *size <= payload_size - *start ? 0 : -EINVAL;
+}
+
+/* Data behind the fixed fields.  They come in the order of their fields. */
+static int rewrite_data(struct rewrite *rw, const struct row *row, u32 start, u32 size)
+{
+	if (start < rw->pos)
+		return -EINVAL;
+	memset(rw->data + rw->pos, 0, start - rw->pos);
+	rw->pos = start + size;
+	return row->kind ? rewriters[row->kind](rw, row, rw->data + start, size) : 0;
+}
+
+static int rewrite_row(struct rewrite *rw, const struct row *row)
+{
+	u32 start, size;
+	int ret = 0;
+
+	if (row->place == FIXED)
+		return row->kind ? rewriters[row->kind](rw, row, rw->data + row->offset,
+							row->size) : 0;
+	if (row->place == REST)
+		return rewrite_data(rw, row, row->offset, rw->size - row->offset);
+
+	for (u32 i = 0; i < row->size / sizeof(u32) && ret >= 0; i++) {
+		ret = row__data(row, rw->data, rw->size, i, &start, &size);
+		if (!ret)
+			ret = rewrite_data(rw, row, start, size);
+	}
+	return min(ret, 0);
+}
+
+/* Is there an element at @offset in @row's data, which was judged as a whole? */
+static bool row__has_element(const struct row *row, u32 start, u32 size, u32 offset)
+{
+	u32 step = row->kind == ARGS ? sizeof(u32) : row->kind == BYTES ? sizeof(u64) :
+		   row->element;
+
+	return row->kind && row->kind != TEXT && row->kind != GAP && offset >= start &&
+	       offset < start + size && !((offset - start) % step);
+}
+
+static bool is_element(const struct rewrite *rw, u32 offset)
+{
+	const struct aslr_payload *payload = rw->payload;
+	u32 start, size;
+
+	for (unsigned int i = 0; i < payload->nr_rows; i++) {
+		const struct row *row = &payload->rows[i];
+		u32 nr = row->place == DATA_LOC || row->place == REL_LOC ?
+			 row->size / sizeof(u32) : 0;
+
+		if (!nr && row__has_element(row, row->offset, row->place == REST ?
+					    rw->size - row->offset : row->size, offset))
+			return true;
+		for (u32 j = 0; j < nr; j++) {
+			if (!row__data(row, rw->data, rw->size, j, &start, &size) &&
+			    row__has_element(row, start, size, offset))
+				return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * Do bytes of several fields, or of unaligned ones, name something known?  Small
+ * numbers side by side look like pages below 1 TiB, and what was taken for an
+ * address may have had such a one: there it has to be in a mapping.
+ */
+static bool leaks(const struct rewrite *rw)
+{
+	struct aslr_space *user = aslr_view__space_of(rw->view, LOW_END);
+	struct aslr_space *kernel = aslr_view__space_of(rw->view, NEGATIVE_START);
+
+	for (u32 i = 0; i + sizeof(u64) <= rw->size; i++) {
+		u64 value = read_number(rw->data + i, sizeof(value));
+		struct aslr_space *space = value >= BIT_ULL(63) ? kernel : user;
+
+		if (value < FOUR_GIB || (value >= USER_END && value < KERNEL_HALF) ||
+		    value >= NEGATIVE_START || !space || !aslr_space__is_near(space, value))
+			continue;
+		if ((aslr_space__contains(space, value) ||
+		     (value >= TIB && aslr_space__has_page(space, value))) && !is_element(rw, i))
+			return true;
+	}
+	return false;
+}
+
+int aslr_payload__rewrite(const struct aslr_payload *payload, struct aslr_view *view, void *data,
+			  u32 size, u64 *nr_addrs)
+{
+	struct rewrite rw = {
+		.payload = payload, .view = view, .data = data, .size = size,
+		.pos = payload->fixed_end,
+	};
+	u16 type;
+	int err;
+
+	if (size < payload->fixed_end)
+		return -EINVAL;
+	memcpy(&type, data + payload->type_offset, sizeof(type));
+	if (type != payload->id)
+		return -EINVAL;
+
+	for (unsigned int i = 0; i < payload->nr_rows; i++) {
+		err = rewrite_row(&rw, &payload->rows[i]);
+		if (err)
+			return err;
+	}
+	memset(rw.data + rw.pos, 0, size - rw.pos);
+	if (leaks(&rw))
+		return -EINVAL;
+	*nr_addrs += rw.nr_addrs;
+	return 0;
+}
+
+static void parse_header_page(void *arg, char *text, size_t size, int long_size, int page_size)
+{
+	struct aslr_payloads *payloads = arg;
+
+	tep_set_long_size(payloads->tep, long_size);
+	tep_set_page_size(payloads->tep, page_size);
+	/* It has the long of the kernel, not that of the recorder. */
+	if (!tep_parse_header_page(payloads->tep, text, size, long_size))
+		tep_set_long_size(payloads->tep, tep_get_header_page_size(payloads->tep));
+}
+
+static void parse_format(void *arg, const char *system, const char *text, size_t size)
+{
+	struct aslr_payloads *payloads = arg;
+	struct aslr_payload *payload;
+	struct tep_event *event = NULL;
+
+	/* An error is one of how it is printed, if there is an event. */
+	tep_parse_format(payloads->tep, &event, text, size, system);
+	if (!event)
+		return;
+	payload = aslr_payload__new(event);
+	if (payload) {
+		payload->next = payloads->first;
+		payloads->first = payload;
+	}
+}
+
+struct aslr_payloads *aslr_payloads__new(const void *buf, size_t size)
+{
+	static const struct aslr_tracing_reader reader = {
+		.header_page	= parse_header_page,
+		.format		= parse_format,
+	};
+	struct aslr_payloads *payloads = zalloc(sizeof(*payloads));
+
+	if (!payloads)
+		return NULL;
+
+	/* One of its own, without plugins: the output depends on the input only. */
+	payloads->tep = tep_alloc();
+	if (!payloads->tep) {
+		free(payloads);
+		return NULL;
+	}
+	tep_set_local_bigendian(payloads->tep, tep_is_bigendian());
+	tep_set_file_bigendian(payloads->tep, tep_is_bigendian());
+	aslr_tracing__read(&reader, payloads, buf, size);
+	tep_free(payloads->tep);
+	payloads->tep = NULL;
+	return payloads;
+}
+
+void aslr_payloads__delete(struct aslr_payloads *payloads)
+{
+	struct aslr_payload *payload;
+
+	if (!payloads)
+		return;
+	while ((payload = payloads->first)) {
+		payloads->first = payload->next;
+		aslr_payload__delete(payload);
+	}
+	free(payloads);
+}
+
+const struct aslr_payload *aslr_payloads__find(const struct aslr_payloads *payloads, u64 id)
+{
+	const struct aslr_payload *payload = payloads ? payloads->first : NULL;
+
+	while (payload && payload->id != id)
+		payload = payload->next;
+	return payload;
+}

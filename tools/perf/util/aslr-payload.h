@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef __PERF_ASLR_PAYLOAD_H
+#define __PERF_ASLR_PAYLOAD_H
+
+#include <stddef.h>
+#include <linux/types.h>
+
+/*
+ * Rewriting of the raw payloads of tracepoints.
+ *
+ * What an event's format says of its fields, their types and how they are
+ * printed, becomes once a table of what to do with each; by that table payloads
+ * are rewritten in place.  Which numbers are taken for addresses:
+ *
+ *  - A pointer is one, and so is an integer that is printed as a pointer or as a
+ *    symbol, or that has the name of an address.
+ *  - An unsigned long that isn't printed as a decimal number or as flags is one
+ *    in the kernel's half, from 4 GiB on, and where it names something known: a
+ *    mapping of the task, or a page that an address was on before.
+ *  - A 64-bit number that is printed in hexadecimal is one in the kernel's half,
+ *    near (in the same terabyte) to something known, and where it names that.
+ *  - Any other 64-bit number (decimal, size_t, flags) is one in the kernel's half,
+ *    and from 4 GiB on if it names something known.
+ *
+ * The kernel's half is without its last 2 MiB and the 2 GiB from 4 GiB before its
+ * end: there is nothing, but negative numbers are.  Decimal ones are taken for
+ * numbers in the last 2 GiB, too, if they don't name anything known.  Elements of
+ * arrays are judged like fields, and other bytes at each multiple of 8.  Numbers
+ * of pages, and addresses of memory and devices, are told by names and types.
+ *
+ * In strings hexadecimal numbers by which something known could be found become
+ * zeros.  What no field covers becomes zeros.  At last no 8 bytes at any offset
+ * may name something known: if some do, the payload is refused.
+ *
+ * No locks, see aslr-space.h.
+ */
+
+struct aslr_payload;
+struct aslr_payloads;
+struct aslr_view;
+struct tep_event;
+
+/*
+ * The table for payloads of @event, which isn't needed any more afterwards.  NULL
+ * when out of memory, or if the format is none that can be followed (fields that
+ * overlap, no common_type, a long that isn't of 4 or 8 bytes).
+ */
+struct aslr_payload *aslr_payload__new(const struct tep_event *event);
+void aslr_payload__delete(struct aslr_payload *payload);
+
+/* An aslr_payload_fn, see aslr-sample.h.  @data needs no alignment. */
+int aslr_payload__rewrite(const struct aslr_payload *payload, struct aslr_view *view, void *data,
+			  u32 size, u64 *nr_addrs);
+
+/*
+ * The tables for all formats in tracing data, @size bytes at @buf.  A format that
+ * can't be parsed is left out; so are all that follow what isn't tracing data.
+ * NULL when out of memory.
+ */
+struct aslr_payloads *aslr_payloads__new(const void *buf, size_t size);
+void aslr_payloads__delete(struct aslr_payloads *payloads);
+
+/* The table for events of the number @id, owned by @payloads, which may be NULL.  Or NULL. */
+const struct aslr_payload *aslr_payloads__find(const struct aslr_payloads *payloads, u64 id);
+
+#endif /* __PERF_ASLR_PAYLOAD_H */
