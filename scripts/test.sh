@@ -82,7 +82,7 @@ fi
 run_case 'make perf VARIANT=tsan' make perf VARIANT=tsan
 [ "$verdict" != ok ] || suites build/perf-tsan tsan scripts/perf-tests-threads
 run_case 'make perf VARIANT=min' make perf VARIANT=min
-[ "$verdict" != ok ] || suites build/perf-min min scripts/perf-tests
+[ "$verdict" != ok ] || suites build/perf-min min scripts/perf-tests-min
 run_case 'make series' make series
 scripts/check.sh
 close_cases

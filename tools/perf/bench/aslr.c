@@ -49,7 +49,7 @@ static u64 cpu_ns(void)
 	struct timespec now;
 
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-	return now.tv_sec * NSEC_PER_SEC + now.tv_nsec;
+	return now.tv_sec * 1000000000ULL + now.tv_nsec;
 }
 
 /* The same numbers each time. */
@@ -90,7 +90,7 @@ static void print_stats(const char *what, unsigned int nr, const char *of, const
 			struct stats *stats)
 {
 	printf("  %-12s %7u %-8s %8.1f ns (+- %.1f ns) per %s\n", what, nr, of,
-	       avg_stats(stats), stddev_stats(stats), each);
+	       avg_stats(stats) / 1000, stddev_stats(stats) / 1000, each);
 }
 
 /* Addresses of @nr_mappings mappings, in random order. */
@@ -118,7 +118,7 @@ static int bench_lookup(unsigned int nr_mappings)
 			if (err)
 				goto out_free;
 		}
-		update_stats(&stats, (cpu_ns() - start) / nr_lookups);
+		update_stats(&stats, (cpu_ns() - start) * 1000 / nr_lookups);
 	}
 	print_stats("lookup", nr_mappings, "mappings", "address", &stats);
 	err = 0;
@@ -151,7 +151,7 @@ static int bench_pages(void)
 
 				err = aslr_space__translate(space, HEAP + page * STEP, &image);
 			}
-			update_stats(pass ? &again : &first, (cpu_ns() - start) / nr_pages);
+			update_stats(pass ? &again : &first, (cpu_ns() - start) * 1000 / nr_pages);
 		}
 		aslr_spaces__delete(spaces);
 		if (!spaces || err)
@@ -214,7 +214,7 @@ static int bench_sample(unsigned int nr_mappings)
 			err = aslr_sample__rewrite(&format, &view, samples + i * size, out,
 						   NULL, &sample_stats);
 		}
-		update_stats(&stats, (cpu_ns() - start) / nr_samples);
+		update_stats(&stats, (cpu_ns() - start) * 1000 / nr_samples);
 	}
 	if (!err)
 		print_stats("rewriting", nr_mappings, "mappings", "sample", &stats);

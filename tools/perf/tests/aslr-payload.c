@@ -56,8 +56,9 @@ static void payload_test__exit(struct payload_test *pt)
 	aslr_spaces__delete(pt->view.spaces);
 }
 
-#define COMMON							\
-	"name: test\nID: 77\nformat:\n"				\
+#define COMMON		NAMED("test")
+#define NAMED(_name)							\
+	"name: " _name "\nID: 77\nformat:\n"				\
 	"\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n"	\
 	"\tfield:unsigned char common_flags;\toffset:2;\tsize:1;\tsigned:0;\n"	\
 	"\tfield:unsigned char common_preempt_count;\toffset:3;\tsize:1;\tsigned:0;\n"	\
@@ -145,7 +146,7 @@ static const struct {
 } fields[] = {
 	{ "void * x", "%p\", REC->x", "", {
 		{ 0, KEEP }, { 0xffff, KEEP }, { 0x168e3000, USER }, { EXE, USER }, { LIB, USER },
-		{ FAR, USER }, { DIRECT_MAP, KERNEL }, { TEXT, KERNEL }, { -4095ULL, KERNEL } } },
+		{ FAR, USER }, { DIRECT_MAP, KERNEL }, { TEXT, KERNEL }, { -4095ULL, KEEP } } },
 	{ "const char * x", "%s\", REC->x", "", { { LIB + 5, USER }, { TEXT + 5, KERNEL } } },
 	{ "unsigned long x", "%pS\", (void *)REC->x", "", {
 		{ 0x168e3000, USER }, { FAR, USER }, { TEXT, KERNEL } } },
@@ -184,6 +185,11 @@ static const struct {
 	{ "long ret", "%ld\", REC->ret", "raw_syscalls", {
 		{ FAR, USER }, { EXE, USER }, { -11ULL, KEEP }, { 0x123456, KEEP } } },
 	{ "long ret", "%ld\", REC->ret", "", { { FAR, KEEP } } },
+	/* Pointers behind a typedef. */
+	{ "cap_user_header_t header", "0x%08lx\", ((unsigned long)(REC->header))", "syscalls", {
+		{ FAR, USER }, { HEAP, USER }, { EXE + 5, USER }, { 0x12345, KEEP } } },
+	{ "size_t len", "0x%08lx\", ((unsigned long)(REC->len))", "syscalls", {
+		{ EXE + 5, KEEP } } },
 	/* 64 bits in hexadecimal: a cookie, or an address. */
 	{ "u64 x", "%llx\", REC->x", "", {
 		{ FAR, KEEP }, { HEAP, USER }, { LIB, USER }, { EXE, USER }, { TEXT, KERNEL },
@@ -231,6 +237,123 @@ static int test__aslr_payload_fields(struct test_suite *t __maybe_unused,
 					 value, want, data[1], err);
 				ret = TEST_FAIL;
 			}
+		}
+		payload_test__exit(&pt);
+	}
+	return ret;
+}
+
+/* Two fields of 8 bytes of an event that is known for what it has there. */
+static int test__aslr_payload_events(struct test_suite *t __maybe_unused,
+				     int subtest __maybe_unused)
+{
+	static const struct {
+		const char	*system;
+		const char	*format;
+		u64		values[2];
+		enum want	wants[2];
+	} events[] = {
+		{ "uprobes", COMMON FIELD("unsigned long __probe_ip", 8, 8) FIELD("u64 size", 16, 8)
+		  "\nprint fmt: \"(%lx) size=%Lu\", REC->__probe_ip, REC->size\n",
+		  { EXE + 5, FAR }, { USER, USER } },
+		{ "syscalls", NAMED("sys_exit_brk") FIELD("long nr", 8, 8) FIELD("long ret", 16, 8)
+		  "\nprint fmt: \"0x%lx\", REC->ret\n", { 12, 0x168e3000 }, { KEEP, USER } },
+		{ "syscalls", NAMED("sys_exit_read") FIELD("long nr", 8, 8) FIELD("long ret", 16, 8)
+		  "\nprint fmt: \"0x%lx\", REC->ret\n", { 0, 0x168e3000 }, { KEEP, KEEP } },
+	};
+	int ret = TEST_OK;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(events); i++) {
+		u64 data[] = { ID | (u64)PID << 32, events[i].values[0], events[i].values[1] };
+		struct payload_test pt;
+		int err;
+
+		if (payload_test__init(&pt, events[i].system, events[i].format, 8) || !pt.payload)
+			return TEST_FAIL;
+		err = payload_test__rewrite(&pt, data, sizeof(data));
+		for (unsigned int j = 0; j < 2; j++) {
+			u64 want = payload_test__want(&pt, events[i].wants[j],
+						      events[i].values[j]);
+
+			if (err || data[1 + j] != want) {
+				pr_debug("event %u: wanted %#" PRIx64 ", got %#" PRIx64
+					 ", error %d\n", i, want, data[1 + j], err);
+				ret = TEST_FAIL;
+			}
+		}
+		payload_test__exit(&pt);
+	}
+	return ret;
+}
+
+/* A 32-bit task of a 64-bit kernel has its stack and heap where others have small numbers. */
+static int test__aslr_payload_narrow(struct test_suite *t __maybe_unused,
+				     int subtest __maybe_unused)
+{
+	static const struct {
+		u64		value;
+		enum want	want;
+	} values[] = {
+		{ 0xff869eb0, USER }, { 0x57a3b1a0, USER }, { 0x123456, KEEP },
+		{ 0xfffff001, KEEP },
+	};
+	struct aslr_space *user;
+	struct payload_test pt;
+	u64 image;
+
+	TEST_ASSERT_VAL("format",
+			!payload_test__init(&pt, "", COMMON FIELD("unsigned long x", 8, 8)
+					    "\nprint fmt: \"%lx\", REC->x\n", 8) && pt.payload);
+	user = aslr_spaces__process(pt.view.spaces, HOST_KERNEL_ID, PID);
+	aslr_space__exec(user);
+	TEST_ASSERT_VAL("mapping", !aslr_space__add(user, EXE, EXE + MAP_SIZE - 1, &image));
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(values); i++) {
+		u64 data[] = { ID | (u64)PID << 32, values[i].value };
+		u64 want = payload_test__want(&pt, values[i].want, values[i].value);
+
+		TEST_ASSERT_VAL("value", !payload_test__rewrite(&pt, data, sizeof(data)) &&
+				data[1] == want);
+	}
+	payload_test__exit(&pt);
+	return TEST_OK;
+}
+
+/* Numbers in strings. */
+static int test__aslr_payload_text(struct test_suite *t __maybe_unused,
+				   int subtest __maybe_unused)
+{
+	static const struct {
+		const char	*text;
+		const char	*want;
+	} texts[] = {
+		{ "0x7f1234560123", "0x000000000000" },
+		{ "ffffffff97012345", "0000000000000000" },
+		/* A terabyte in which there is nothing. */
+		{ "a1b2c3d4e5f6", "a1b2c3d4e5f6" },
+		/* Several numbers of fixed width, and what is more than a number. */
+		{ "00007f1234560123ffffc90000123450", "00000000000000000000000000000000" },
+		{ "4a5a9b0affb66c437abcd455d2738af879985fa9",
+		  "4a5a9b0affb66c437abcd455d2738af879985fa9" },
+	};
+	int ret = TEST_OK;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(texts); i++) {
+		struct {
+			u64	common;
+			char	text[48];
+		} data = { .common = ID | (u64)PID << 32 };
+		struct payload_test pt;
+
+		strlcpy(data.text, texts[i].text, sizeof(data.text));
+		if (payload_test__init(&pt, "", COMMON FIELD("char x[48]", 8, 48)
+				       "\nprint fmt: \"%s\", REC->x\n", 8) || !pt.payload)
+			return TEST_FAIL;
+		if (payload_test__rewrite(&pt, &data, sizeof(data)) ||
+		    strcmp(data.text, texts[i].want)) {
+			pr_debug("%s: wanted %s, got %s\n", texts[i].text, texts[i].want,
+				 data.text);
+			ret = TEST_FAIL;
 		}
 		payload_test__exit(&pt);
 	}
@@ -488,6 +611,9 @@ static int test__aslr_payload_32bit(struct test_suite *t __maybe_unused,
 
 static struct test_case tests__aslr_payload[] = {
 	TEST_CASE("aslr fields of payloads", aslr_payload_fields),
+	TEST_CASE("aslr payloads of events", aslr_payload_events),
+	TEST_CASE("aslr payloads of 32-bit tasks", aslr_payload_narrow),
+	TEST_CASE("aslr strings in payloads", aslr_payload_text),
 	TEST_CASE("aslr arrays in payloads", aslr_payload_arrays),
 	TEST_CASE("aslr bad payloads", aslr_payload_bad),
 	TEST_CASE("aslr bad formats of payloads", aslr_payload_formats),

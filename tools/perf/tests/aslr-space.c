@@ -422,6 +422,8 @@ static const struct scenario scenarios[] = {
 		{ AT, GUEST, 2, LIB + 0x8001, 0, LIKE, 1, 1 },
 		{ EXIT, HOST, 2, 2, 0, ANY, 0, 0 },
 		{ AT, GUEST, 2, LIB + 0x8001, 0, LIKE, 1, 1 },
+		/* Readers may look for the maps of both kernels in one place. */
+		{ KMAP, HOST, 0, MODULE, 0x4000, NOT_LIKE, 4, 0 },
 	} },
 	{ "modules", {
 		{ KMAP, HOST, 0, MODULE, 0x4000, APART, 0, 0 },

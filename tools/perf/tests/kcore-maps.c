@@ -402,7 +402,7 @@ static void shuffle(struct segment *segments, size_t nr, u64 *state)
 static int check_layout(const struct layout *layout, const char *expected)
 {
 	struct segment segments[MAX_SEGMENTS];
-	struct kcore_test test;
+	struct kcore_test test = {};
 	u64 state = 1;
 	int ret;
 
@@ -490,7 +490,7 @@ static const struct layout low = { .stext = 0x5100, .module = 0x4000, .bpf = 0x3
 static int test__kcore_maps__overlap(struct test_suite *t __maybe_unused,
 				     int subtest __maybe_unused)
 {
-	struct kcore_test test;
+	struct kcore_test test = {};
 	u64 state = 1;
 	int ret = skip_without_libelf() ?: kcore_test__init(&test, &low);
 
@@ -743,7 +743,7 @@ static int test__kcore_maps__refused(struct test_suite *t __maybe_unused,
 				     int subtest __maybe_unused)
 {
 	int ret = skip_without_libelf();
-	struct kcore_test test;
+	struct kcore_test test = {};
 	struct kcore_file *file;
 	char *without_kcore;
 
@@ -777,7 +777,7 @@ static int test__kcore_maps__bpf(struct test_suite *t __maybe_unused,
 	const struct segment segment = { 0x1000, 0x9000, 0x1000 };
 	const struct layout behind = { .stext = 0x1100, .module = 0x7000, .bpf = 0x4000, };
 	int ret = skip_without_libelf();
-	struct kcore_test test;
+	struct kcore_test test = {};
 	char *without_kcore;
 	char kallsyms[64];
 
@@ -853,7 +853,7 @@ static int test__kcore_maps__search(struct test_suite *t __maybe_unused,
 {
 	int ret = skip_without_libelf();
 	unsigned int missed = 0;
-	struct kcore_test test;
+	struct kcore_test test = {};
 
 	if (ret)
 		return ret;

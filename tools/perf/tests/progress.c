@@ -16,7 +16,7 @@ static int test__stdio_progress(struct test_suite *test __maybe_unused,
 	} cases[] = {
 		{
 			{ .title = "T", .curr = 25 << 20, .total = 100 << 20, .size = true },
-			5 * NSEC_PER_SEC, "T  25%, 25M of 100M, 5M/s, 15 s left",
+			5ULL * NSEC_PER_SEC, "T  25%, 25M of 100M, 5M/s, 15 s left",
 		}, {
 			{ .title = "T", .curr = 100 << 20, .total = 100 << 20, .size = true },
 			NSEC_PER_SEC / 2, "T 100%, 100M of 100M, 200M/s, 0 s left",

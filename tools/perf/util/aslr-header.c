@@ -18,6 +18,7 @@
 #include <linux/string.h>
 #include "aslr-attr.h"
 #include "aslr-bpf.h"
+#include "aslr-bytes.h"
 #include "aslr-spaces.h"
 #include "aslr-tracing.h"
 #include "debug.h"
@@ -48,9 +49,18 @@ static bool is_address(const struct aslr_attrs *attrs, const char *digits, bool 
 	return aslr_spaces__know(attrs->spaces, value);
 }
 
+/* What is behind the end of a string isn't known. Returns its length. */
+static size_t clear_behind(char *string, size_t size)
+{
+	size_t len = strnlen(string, size);
+
+	memset(string + len, 0, size - len);
+	return len;
+}
+
 void aslr_header__rewrite_text(struct aslr_attrs *attrs, char *text, size_t size)
 {
-	size_t len = strnlen(text, size), nr;
+	size_t len = clear_behind(text, size), nr;
 
 	for (size_t i = 0; i < len; i += nr + 1) {
 		bool prefix = i >= 2 && text[i - 2] == '0' && tolower(text[i - 1]) == 'x';
@@ -83,53 +93,22 @@ void aslr_header__rewrite_text(struct aslr_attrs *attrs, char *text, size_t size
 	}
 }
 
-/* A section on the way to its end. */
-struct section {
-	char	*pos;
-	char	*end;
-	/* It ended too early. */
-	bool	bad;
-};
-
-static void *take(struct section *section, u64 size)
+static void take_string(struct aslr_bytes *section)
 {
-	void *pos = section->pos;
+	u64 size = aslr_bytes__take_u32(section);
+	char *string = aslr_bytes__take(section, size);
 
-	if (section->bad || size > (u64)(section->end - section->pos)) {
-		section->bad = true;
-		return NULL;
-	}
-	section->pos += size;
-	return pos;
+	if (string)
+		clear_behind(string, size);
 }
 
-static u64 take_number(struct section *section, size_t size)
+static void take_text(struct aslr_bytes *section, struct aslr_attrs *attrs)
 {
-	void *pos = take(section, size);
-	u64 number = 0;
-	u32 half;
+	u64 size = aslr_bytes__take_u32(section);
+	char *text = aslr_bytes__take(section, size);
 
-	if (!pos)
-		return 0;
-	if (size == sizeof(number)) {
-		memcpy(&number, pos, sizeof(number));
-		return number;
-	}
-	memcpy(&half, pos, sizeof(half));
-	return half;
-}
-
-/* What is behind a string's end isn't known. */
-static void take_string(struct section *section)
-{
-	u64 size = take_number(section, sizeof(u32));
-	char *string = take(section, size);
-
-	if (string) {
-		size_t len = strnlen(string, size);
-
-		memset(string + len, 0, size - len);
-	}
+	if (text)
+		aslr_header__rewrite_text(attrs, text, size);
 }
 
 /* The ] that belongs to the [ before @layout. */
@@ -143,31 +122,34 @@ static const char *closing(const char *layout)
 }
 
 /* Go through what @layout, or the part of it up to a ], says of the section. */
-static void walk(struct section *section, const char *layout)
+static void walk(struct aslr_bytes *section, const char *layout, struct aslr_attrs *attrs)
 {
 	u64 nr = 0;
 
 	for (; *layout && *layout != ']'; layout++) {
 		switch (*layout) {
 		case '4':
-			nr = take_number(section, sizeof(u32));
+			nr = aslr_bytes__take_u32(section);
 			break;
 		case '8':
-			nr = take_number(section, sizeof(u64));
+			nr = aslr_bytes__take_u64(section);
 			break;
 		case 's':
 			take_string(section);
 			break;
+		case 't':
+			take_text(section, attrs);
+			break;
 		case 'd':
-			take(section, take_number(section, sizeof(u32)));
+			aslr_bytes__take(section, aslr_bytes__take_u32(section));
 			break;
 		case 'b':
-			nr = take_number(section, sizeof(u64));
-			take(section, (nr / 64 + !!(nr % 64)) * sizeof(u64));
+			nr = aslr_bytes__take_u64(section);
+			aslr_bytes__take(section, (nr / 64 + !!(nr % 64)) * sizeof(u64));
 			break;
 		case '[':
 			while (nr-- && !section->bad)
-				walk(section, layout + 1);
+				walk(section, layout + 1, attrs);
 			layout = closing(layout + 1);
 			break;
 		default: /* '*' */
@@ -190,29 +172,6 @@ static int check_build_ids(struct aslr_attrs *attrs __maybe_unused, void *buf, s
 		    !memchr((const void *)entry + fixed, '\0', entry->header.size - fixed))
 			return -EINVAL;
 	}
-	return 0;
-}
-
-/* A number of strings, each a size and so many bytes. */
-static int rewrite_cmdline(struct aslr_attrs *attrs, void *buf, size_t *size)
-{
-	size_t pos = sizeof(u32);
-	u32 nr, len;
-
-	if (*size < pos)
-		return -EINVAL;
-	memcpy(&nr, buf, sizeof(nr));
-	while (nr--) {
-		if (*size - pos < sizeof(len))
-			return -EINVAL;
-		memcpy(&len, buf + pos, sizeof(len));
-		pos += sizeof(len);
-		if (len > *size - pos)
-			return -EINVAL;
-		aslr_header__rewrite_text(attrs, buf + pos, len);
-		pos += len;
-	}
-	*size = pos;
 	return 0;
 }
 
@@ -263,29 +222,6 @@ static int rewrite_event_desc(struct aslr_attrs *attrs, void *buf, size_t *size)
 	return 0;
 }
 
-/* The number of groups; for each its name, and where its events are. */
-static int rewrite_group_desc(struct aslr_attrs *attrs, void *buf, size_t *size)
-{
-	size_t pos = sizeof(u32);
-	u32 nr, len;
-
-	if (*size < pos)
-		return -EINVAL;
-	memcpy(&nr, buf, sizeof(nr));
-	while (nr--) {
-		if (*size - pos < 3 * sizeof(len))
-			return -EINVAL;
-		memcpy(&len, buf + pos, sizeof(len));
-		pos += sizeof(len);
-		if (len > *size - pos || *size - pos - len < 2 * sizeof(u32))
-			return -EINVAL;
-		aslr_header__rewrite_text(attrs, buf + pos, len);
-		pos += len + 2 * sizeof(u32);
-	}
-	*size = pos;
-	return 0;
-}
-
 static int rewrite_tracing_data(struct aslr_attrs *attrs, void *buf, size_t *size)
 {
 	return aslr_tracing__rewrite(attrs, buf, size);
@@ -303,9 +239,9 @@ static int rewrite_bpf_prog_info(struct aslr_attrs *attrs, void *buf, size_t *si
 #define ROW(_feat, _action, _why)						\
 	[HEADER_##_feat] = { .name = #_feat, .action = ASLR_##_action, .why = _why }
 
-#define ROW_LAYOUT(_feat, _layout, _why)					\
+#define ROW_LAYOUT(_feat, _action, _layout, _why)				\
 	[HEADER_##_feat] = {							\
-		.name = #_feat, .action = ASLR_KEEP, .why = _why,		\
+		.name = #_feat, .action = ASLR_##_action, .why = _why,		\
 		.layout = _layout,						\
 	}
 
@@ -319,27 +255,27 @@ static const struct aslr_feature aslr_features[HEADER_LAST_FEATURE] = {
 	ROW_FN(TRACING_DATA, REWRITE, rewrite_tracing_data,
 	       "formats of tracepoints and of printk stay, kernel symbols go"),
 	ROW_FN(BUILD_ID, KEEP, check_build_ids, "build-ids and file names"),
-	ROW_LAYOUT(HOSTNAME, "s", "name"),
-	ROW_LAYOUT(OSRELEASE, "s", "version"),
-	ROW_LAYOUT(VERSION, "s", "version"),
-	ROW_LAYOUT(ARCH, "s", "name"),
-	ROW_LAYOUT(NRCPUS, "44", "count"),
-	ROW_LAYOUT(CPUDESC, "s", "name"),
-	ROW_LAYOUT(CPUID, "s", "name"),
-	ROW_LAYOUT(TOTAL_MEM, "8", "size"),
-	ROW_FN(CMDLINE, REWRITE, rewrite_cmdline, "without addresses"),
+	ROW_LAYOUT(HOSTNAME, KEEP, "s", "name"),
+	ROW_LAYOUT(OSRELEASE, KEEP, "s", "version"),
+	ROW_LAYOUT(VERSION, KEEP, "s", "version"),
+	ROW_LAYOUT(ARCH, KEEP, "s", "name"),
+	ROW_LAYOUT(NRCPUS, KEEP, "44", "count"),
+	ROW_LAYOUT(CPUDESC, KEEP, "s", "name"),
+	ROW_LAYOUT(CPUID, KEEP, "s", "name"),
+	ROW_LAYOUT(TOTAL_MEM, KEEP, "8", "size"),
+	ROW_LAYOUT(CMDLINE, REWRITE, "4[t]", "without addresses"),
 	ROW_FN(EVENT_DESC, REWRITE, rewrite_event_desc, "attributes, names and ids of events"),
-	ROW_LAYOUT(CPU_TOPOLOGY, "4[s]4[s]*", "CPU numbers"),
-	ROW_LAYOUT(NUMA_TOPOLOGY, "4[488s]", "node and CPU numbers, sizes"),
-	ROW_LAYOUT(BRANCH_STACK, "", "nothing in it"),
-	ROW_LAYOUT(PMU_MAPPINGS, "4[4s]", "names and types of PMUs"),
-	ROW_FN(GROUP_DESC, REWRITE, rewrite_group_desc, "names and numbers of events"),
+	ROW_LAYOUT(CPU_TOPOLOGY, KEEP, "4[s]4[s]*", "CPU numbers"),
+	ROW_LAYOUT(NUMA_TOPOLOGY, KEEP, "4[488s]", "node and CPU numbers, sizes"),
+	ROW_LAYOUT(BRANCH_STACK, KEEP, "", "nothing in it"),
+	ROW_LAYOUT(PMU_MAPPINGS, KEEP, "4[4s]", "names and types of PMUs"),
+	ROW_LAYOUT(GROUP_DESC, REWRITE, "4[t44]", "names and numbers of events"),
 	ROW(AUXTRACE, DROP, "index of the trace data, which is dropped"),
-	ROW_LAYOUT(STAT, "", "nothing in it"),
-	ROW_LAYOUT(CACHE, "44[4444sss]", "sizes"),
-	ROW_LAYOUT(SAMPLE_TIME, "88", "times"),
-	ROW_LAYOUT(MEM_TOPOLOGY, "888[88b]", "which memory blocks each node has"),
-	ROW_LAYOUT(CLOCKID, "8", "resolution"),
+	ROW_LAYOUT(STAT, KEEP, "", "nothing in it"),
+	ROW_LAYOUT(CACHE, KEEP, "44[4444sss]", "sizes"),
+	ROW_LAYOUT(SAMPLE_TIME, KEEP, "88", "times"),
+	ROW_LAYOUT(MEM_TOPOLOGY, KEEP, "888[88b]", "which memory blocks each node has"),
+	ROW_LAYOUT(CLOCKID, KEEP, "8", "resolution"),
 	ROW(DIR_FORMAT, DROP, "the output is one file"),
 #ifdef HAVE_LIBBPF_SUPPORT
 	ROW_FN(BPF_PROG_INFO, REWRITE, rewrite_bpf_prog_info,
@@ -347,12 +283,12 @@ static const struct aslr_feature aslr_features[HEADER_LAST_FEATURE] = {
 #else
 	ROW(BPF_PROG_INFO, DROP, "perf without libbpf can't read it"),
 #endif
-	ROW_LAYOUT(BPF_BTF, "4[4d]", "types"),
+	ROW_LAYOUT(BPF_BTF, KEEP, "4[4d]", "types"),
 	ROW(COMPRESSED, DROP, "the output isn't compressed"),
-	ROW_LAYOUT(CPU_PMU_CAPS, "4[ss]", "names and numbers"),
-	ROW_LAYOUT(CLOCK_DATA, "4488", "times"),
-	ROW_LAYOUT(HYBRID_TOPOLOGY, "4[ss]", "names and CPU numbers"),
-	ROW_LAYOUT(PMU_CAPS, "4[4[ss]s]", "names and numbers"),
+	ROW_LAYOUT(CPU_PMU_CAPS, KEEP, "4[ss]", "names and numbers"),
+	ROW_LAYOUT(CLOCK_DATA, KEEP, "4488", "times"),
+	ROW_LAYOUT(HYBRID_TOPOLOGY, KEEP, "4[ss]", "names and CPU numbers"),
+	ROW_LAYOUT(PMU_CAPS, KEEP, "4[4[ss]s]", "names and numbers"),
 };
 
 const struct aslr_feature *aslr_feature__find(unsigned int feat)
@@ -365,13 +301,13 @@ const struct aslr_feature *aslr_feature__find(unsigned int feat)
 int aslr_feature__rewrite(const struct aslr_feature *feature, struct aslr_attrs *attrs,
 			  void *buf, size_t *size)
 {
-	struct section section = { .pos = buf, .end = buf + *size };
+	struct aslr_bytes section = { .pos = buf, .end = buf + *size };
 
 	if (feature->rewrite)
 		return feature->rewrite(attrs, buf, size);
 	if (!feature->layout)
 		return 0;
-	walk(&section, feature->layout);
+	walk(&section, feature->layout, attrs);
 	*size = section.pos - (char *)buf;
 	return section.bad ? -EINVAL : 0;
 }

@@ -25,10 +25,11 @@ struct aslr_feature {
 	 */
 	int		(*rewrite)(struct aslr_attrs *attrs, void *buf, size_t *size);
 	/*
-	 * What a section that stays holds, nothing is known of what is behind it: numbers of 4
-	 * and of 8 bytes, s a string with its size before it, b a bitmap with its number of bits
-	 * before it, d bytes with their number before them, [] as often as the number before
-	 * says, * everything up to the end.  NULL: everything.
+	 * What a section holds that has no @rewrite, nothing is known of what is behind it:
+	 * numbers of 4 and of 8 bytes, s a string with its size before it, t the same but without
+	 * addresses, b a bitmap with its number of bits before it, d bytes with their number
+	 * before them, [] as often as the number before says, * everything up to the end.
+	 * NULL: everything.
 	 */
 	const char	*layout;
 };
@@ -50,7 +51,8 @@ int aslr_feature__rewrite(const struct aslr_feature *feature, struct aslr_attrs 
  * Rewrite hexadecimal numbers in text that may be addresses: those of attributes
  * become what they became there, if the @size bytes have room for it, others
  * that a space knows or that are above 4 GiB become zeros, and all from 64 KiB on
- * if the mappings are to come.  @text ends with a NUL or at @size.
+ * if the mappings are to come.  @text ends with a NUL or at @size, what is behind the NUL
+ * becomes zeros.
  */
 void aslr_header__rewrite_text(struct aslr_attrs *attrs, char *text, size_t size);
 

@@ -23,6 +23,8 @@
 #define LOW_END		SZ_64K
 /* From here on are the kernel's addresses, but for some architectures whose pointers are less. */
 #define KERNEL_HALF	0xff00000000000000ULL
+/* Those of x86_64 are, and most of others. */
+#define CANONICAL_START	0xffff800000000000ULL
 /* Numbers up to here are negative 32-bit ones behind which something else is. */
 #define UNUSED_START	(-4ULL * SZ_1G)
 #define UNUSED_END	(-2ULL * SZ_1G)
@@ -31,6 +33,9 @@
 /* User space that all processes have. */
 #define USER_END	BIT_ULL(47)
 #define FOUR_GIB	BIT_ULL(32)
+/* Where 32-bit tasks have what they have, and their sizes and flags seldom are. */
+#define NARROW_START	SZ_16M
+#define NARROW_END	0xfffff000ULL
 #define TIB		BIT_ULL(40)
 
 #define PFN_SHIFT	12
@@ -228,6 +233,19 @@ static bool is_probe(const struct tep_event *event)
 	return false;
 }
 
+static bool returns_address(const struct tep_event *event)
+{
+	static const char *const events[] = {
+		"sys_exit_brk", "sys_exit_mmap", "sys_exit_mremap", "sys_exit_shmat",
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(events); i++) {
+		if (!strcmp(event->name, events[i]))
+			return !strcmp(event->system, "syscalls");
+	}
+	return false;
+}
+
 static bool is_64bit(const char *type)
 {
 	return strstr(type, "64") || strstr(type, "long long");
@@ -253,6 +271,9 @@ static enum kind integer_kind(const struct tep_format_field *field, unsigned int
 		return KEEP;
 	if (strchr(field->type, '*'))
 		return ADDRESS;
+	/* Whoever made a probe chose the names of its arguments, and how they are printed. */
+	if (is_probe(event) && !strstarts(field->name, "__probe_"))
+		return LONG;
 	for (unsigned int i = 0; i < ARRAY_SIZE(names) && (is_long || is_64bit(field->type)); i++) {
 		if (!strcmp(word, names[i].word) || !strcmp(field->name, names[i].word))
 			return size == sizeof(u64) || names[i].kind == ADDRESS ?
@@ -263,9 +284,13 @@ static enum kind integer_kind(const struct tep_format_field *field, unsigned int
 	/* It is an address for mmap() and brk(), although a number for most. */
 	if (!strcmp(event->system, "raw_syscalls") && !strcmp(field->name, "ret"))
 		return LONG;
+	if (!strcmp(field->name, "ret") && returns_address(event))
+		return ADDRESS;
 	if (!(as & AS_HEX) && as & AS_DECIMAL)
 		return size == sizeof(u64) ? NUMBER : KEEP;
-	if (is_long || (is_64bit(field->type) && is_probe(event)))
+	/* Pointers to user space are typedefs of all kinds. */
+	if (is_long || (!strcmp(event->system, "syscalls") && !strstr(field->type, "size_t") &&
+			!strstr(field->type, "off_t")))
 		return LONG;
 	if (size != sizeof(u64))
 		return KEEP;
@@ -446,16 +471,16 @@ static bool space__knows(const struct aslr_space *space, u64 addr)
 static bool is_address(const struct rewrite *rw, const struct aslr_space *space, u8 rule,
 		       u64 value, unsigned int size)
 {
-	if (value < LOW_END)
+	if (value < LOW_END || value >= NEGATIVE_START)
 		return false;
 	if (rule & ANY)
 		return true;
-	if (value >= NEGATIVE_START)
-		return false;
 	if (size == sizeof(u32) && space == aslr_view__space(rw->view, PERF_RECORD_MISC_KERNEL))
 		return value < (u32)NEGATIVE_START;
 	if (value < FOUR_GIB)
-		return rule & LOW_KNOWN && space__knows(space, value);
+		return rule & LOW_KNOWN && (space__knows(space, value) ||
+					    (value >= NARROW_START && value < NARROW_END &&
+					     aslr_space__is_narrow(space)));
 	if (value >= KERNEL_HALF && value < UNUSED_START && rule & KERNEL)
 		return true;
 	if (value >= UNUSED_END && rule & KERNEL_TOP)
@@ -557,6 +582,25 @@ static bool is_text_address(struct rewrite *rw, const char *text, size_t nr, boo
 	return aslr_spaces__know(rw->view->spaces, value);
 }
 
+/*
+ * So many digits are a hash or an identifier, or several numbers of fixed width
+ * without a space between them: those that are addresses by all their digits go.
+ */
+static void rewrite_digits(struct rewrite *rw, char *text, size_t nr)
+{
+	for (size_t i = 0; i + MAX_DIGITS <= nr; i++) {
+		char digits[MAX_DIGITS + 1] = "";
+		u64 value;
+
+		memcpy(digits, text + i, MAX_DIGITS);
+		value = strtoull(digits, NULL, 16);
+		if ((value >= CANONICAL_START && value < NEGATIVE_START) ||
+		    (value >= TIB && value < USER_END &&
+		     aslr_spaces__know(rw->view->spaces, value)))
+			memset(text + i, '0', MAX_DIGITS);
+	}
+}
+
 /* A string, and what was there before it. */
 static int rewrite_text(struct rewrite *rw, const struct row *row __maybe_unused, void *data,
 			u32 size)
@@ -568,11 +612,14 @@ static int rewrite_text(struct rewrite *rw, const struct row *row __maybe_unused
 	for (size_t i = 0; i < len; i += nr + 1) {
 		bool prefix = i >= 2 && text[i - 2] == '0' && tolower(text[i - 1]) == 'x';
 		char digits[MAX_DIGITS + 1] = "";
+		size_t start = i;
 
 		while (i < len && text[i] == '0' && i + 1 < len && isxdigit(text[i + 1]))
 			i++;
 		for (nr = 0; i + nr < len && isxdigit(text[i + nr]); nr++)
 			;
+		if (i + nr - start > MAX_DIGITS)
+			rewrite_digits(rw, text + start, i + nr - start);
 		if (nr < MIN_DIGITS || nr > MAX_DIGITS)
 			continue;
 		memcpy(digits, text + i, nr);
@@ -741,7 +788,7 @@ static void parse_header_page(void *arg, char *text, size_t size, int long_size,
 		tep_set_long_size(payloads->tep, tep_get_header_page_size(payloads->tep));
 }
 
-static void parse_format(void *arg, const char *system, const char *text, size_t size)
+static void parse_format(void *arg, const char *system, char *text, size_t size)
 {
 	struct aslr_payloads *payloads = arg;
 	struct aslr_payload *payload;

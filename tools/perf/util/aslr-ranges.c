@@ -35,6 +35,29 @@
 #define ZONE_HIGH_RANGES	{ { 0xe000001000000000ULL, 0xe0003fffffffffffULL } }
 #define ZONE_HIGH_PAGES		{ { 0xe0004000b0000000ULL, 0xe0004fffffffffffULL } }
 
+/* Who isn't told of guests takes their kernels' maps for modules of the host. */
+#define ZONE_GUEST_TEXT		0xe0008000b0000000ULL
+#define ZONE_GUEST_RANGES	{ { 0xe000801000000000ULL, 0xe000bfffffffffffULL } }
+#define ZONE_GUEST_PAGES	{ { 0xe000c000b0000000ULL, 0xe000cfffffffffffULL } }
+
+/* 32-bit kernels have their text near 0x80000000 or 0xc0000000. */
+#define ZONE_LOW_KERNEL {							\
+	.last	= ZONE_LOW_LAST,						\
+	.text	= 0xe0000000,							\
+	.text_size = SZ_128M,							\
+	.ranges	= { { 0xf0000000, 0xffefffff }, { 0x90000000, 0xafffffff } },	\
+	.pages	= { { 0xd0000000, 0xdfffffff }, { 0xc0000000, 0xcfffffff },	\
+		    { 0xb0000000, 0xbfffffff }, { 0x10000000, 0x8fffffff } },	\
+}
+
+#define ZONE_MID_KERNEL {							\
+	.last	= ZONE_MID_LAST,						\
+	.text	= 0x8b0000000ULL,						\
+	.text_size = SZ_512M,							\
+	.ranges	= ZONE_MID_RANGES,						\
+	.pages	= ZONE_MID_PAGES,						\
+}
+
 const struct aslr_zone aslr_zones[][ASLR_ZONES] = {
 	/*
 	 * 32-bit processes have their executable in the lower half, at random on
@@ -58,27 +81,26 @@ const struct aslr_zone aslr_zones[][ASLR_ZONES] = {
 			.pages	= ZONE_HIGH_PAGES,
 		},
 	},
-	/* 32-bit kernels have their text near 0x80000000 or 0xc0000000. */
 	[ASLR_SPACE__KERNEL] = {
+		ZONE_LOW_KERNEL,
+		ZONE_MID_KERNEL,
 		{
-			.last	= ZONE_LOW_LAST,
-			.text	= 0xe0000000,
-			.text_size = SZ_128M,
-			.ranges	= { { 0xf0000000, 0xffefffff }, { 0x90000000, 0xafffffff } },
-			.pages	= { { 0xd0000000, 0xdfffffff }, { 0xc0000000, 0xcfffffff },
-				    { 0xb0000000, 0xbfffffff }, { 0x10000000, 0x8fffffff } },
-		}, {
-			.last	= ZONE_MID_LAST,
-			.text	= 0x8b0000000ULL,
-			.text_size = SZ_512M,
-			.ranges	= ZONE_MID_RANGES,
-			.pages	= ZONE_MID_PAGES,
-		}, {
 			.last	= ZONE_HIGH_LAST,
 			.text	= ZONE_HIGH_TEXT,
 			.text_size = SZ_512M,
 			.ranges	= ZONE_HIGH_RANGES,
 			.pages	= ZONE_HIGH_PAGES,
+		},
+	},
+	[ASLR_SPACE__GUEST_KERNEL] = {
+		ZONE_LOW_KERNEL,
+		ZONE_MID_KERNEL,
+		{
+			.last	= ZONE_HIGH_LAST,
+			.text	= ZONE_GUEST_TEXT,
+			.text_size = SZ_512M,
+			.ranges	= ZONE_GUEST_RANGES,
+			.pages	= ZONE_GUEST_PAGES,
 		},
 	},
 	/* Memory and devices are far below 4 PiB. */

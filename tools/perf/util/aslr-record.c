@@ -202,8 +202,13 @@ static int rewrite_ksymbol(struct aslr_view *view, union perf_event *event)
 static int learn_comm(struct aslr_view *view, union perf_event *event)
 {
 	s32 pid = event->comm.pid;
+	struct aslr_space *space = aslr_spaces__new_process(view->spaces, view->machine, pid);
 
-	return aslr_spaces__new_process(view->spaces, view->machine, pid) ? 0 : -ENOMEM;
+	if (!space)
+		return -ENOMEM;
+	if (event->header.misc & PERF_RECORD_MISC_COMM_EXEC)
+		aslr_space__exec(space);
+	return 0;
 }
 
 static int learn_fork(struct aslr_view *view, union perf_event *event)

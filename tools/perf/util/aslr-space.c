@@ -32,6 +32,9 @@ struct aslr_space {
 	struct aslr_cursor	page_cursors[ASLR_ZONES];
 	/* The terabytes that ever had a range or a page, of the first 128. */
 	u64			near[2];
+	/* Since the last exec: a mapping below 4 GiB, and one above. */
+	bool			low;
+	bool			wide;
 	/* The text with a place of its own: its start as recorded, and what was given out. */
 	u64			text_start;
 	struct aslr_text	text;
@@ -42,11 +45,14 @@ struct aslr_space {
 	u64			id;
 };
 
+#define ASLR_USER_TIBS	256
 #define ASLR_CACHE_BITS	14
 
 struct aslr_cache {
 	/* Pages below 4 GiB that a space has, or had. */
 	DECLARE_BITMAP(low_pages, SZ_4G >> ASLR_PAGE_SHIFT);
+	/* And the terabytes of what is above, of the first 256. */
+	DECLARE_BITMAP(tibs, ASLR_USER_TIBS);
 	u64	last_id;
 	struct {
 		u64	id;
@@ -68,7 +74,11 @@ void aslr_cache__delete(struct aslr_cache *cache)
 
 bool aslr_cache__knows(const struct aslr_cache *cache, u64 addr)
 {
-	return addr >= SZ_4G || test_bit(addr >> ASLR_PAGE_SHIFT, cache->low_pages);
+	u64 tib = addr >> 40;
+
+	if (addr < SZ_4G)
+		return test_bit(addr >> ASLR_PAGE_SHIFT, cache->low_pages);
+	return tib >= ASLR_USER_TIBS || test_bit(tib, cache->tibs);
 }
 
 static void aslr_cache__learn(struct aslr_cache *cache, u64 start, u64 last)
@@ -76,6 +86,8 @@ static void aslr_cache__learn(struct aslr_cache *cache, u64 start, u64 last)
 	unsigned int page = start >> ASLR_PAGE_SHIFT;
 	unsigned int end = (min_t(u64, last, SZ_4G - 1) >> ASLR_PAGE_SHIFT) + 1;
 
+	for (u64 tib = start >> 40; tib <= last >> 40 && tib < ASLR_USER_TIBS; tib++)
+		__set_bit(tib, cache->tibs);
 	if (start >= SZ_4G)
 		return;
 	while (page < end) {
@@ -149,6 +161,17 @@ static void aslr_space__set_near(struct aslr_space *space, u64 start, u64 last)
 {
 	for (u64 tib = start >> 40; tib <= last >> 40 && tib < 128; tib++)
 		space->near[tib / 64] |= BIT_ULL(tib % 64);
+}
+
+bool aslr_space__is_narrow(const struct aslr_space *space)
+{
+	return space->low && !space->wide;
+}
+
+void aslr_space__exec(struct aslr_space *space)
+{
+	space->low = false;
+	space->wide = false;
 }
 
 bool aslr_space__is_near(const struct aslr_space *space, u64 addr)
@@ -232,6 +255,10 @@ int aslr_space__add(struct aslr_space *space, u64 start, u64 last, u64 *image)
 	if ((start & ASLR_PAGE_MASK) == ASLR_VSYSCALL)
 		return 0;
 
+	if (last < SZ_4G)
+		space->low = true;
+	else
+		space->wide = true;
 	range = aslr_ranges__find(space->ranges, start);
 	if (range && !aslr_range__scattered(range) && range->last >= last) {
 		*image = start + aslr_range__delta(range);

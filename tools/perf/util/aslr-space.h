@@ -45,12 +45,14 @@ struct aslr_cache;
 enum aslr_space_type {
 	ASLR_SPACE__USER,
 	ASLR_SPACE__KERNEL,
+	ASLR_SPACE__GUEST_KERNEL,
 	ASLR_SPACE__PHYS,
 };
 
 /*
  * What spaces share: a cache of recent page translations, whose entries name the
- * space that they belong to, and which pages below 4 GiB any of them had.
+ * space that they belong to, and which pages below 4 GiB and which terabytes
+ * above any of them had.
  * Returns NULL when out of memory; it has to outlive its spaces.
  */
 struct aslr_cache *aslr_cache__new(void);
@@ -58,7 +60,8 @@ void aslr_cache__delete(struct aslr_cache *cache);
 
 /*
  * Did a space, which may be gone, ever have a range on the page of @addr, or an
- * image for an address on it?  From 4 GiB on the answer is always yes.
+ * image for an address on it?  From 4 GiB on the answer is yes for all of a
+ * terabyte that any had something in, and always from 256 TiB on.
  */
 bool aslr_cache__knows(const struct aslr_cache *cache, u64 addr);
 
@@ -132,6 +135,12 @@ bool aslr_space__has_page(const struct aslr_space *space, u64 addr);
  * Of what is in none the other two needn't be asked.  Always true from 128 TiB on.
  */
 bool aslr_space__is_near(const struct aslr_space *space, u64 addr);
+
+/* Is every mapping that was added since the last exec below 4 GiB, as in a 32-bit task? */
+bool aslr_space__is_narrow(const struct aslr_space *space);
+
+/* Another program runs. The ranges of the old one stay until others are laid over them. */
+void aslr_space__exec(struct aslr_space *space);
 
 /*
  * The image of @addr in *@image, whatever the address is; this is the hot path.

@@ -180,8 +180,9 @@ static struct aslr_space *aslr_spaces__findnew(struct aslr_spaces *spaces,
 struct aslr_space *aslr_spaces__kernel(struct aslr_spaces *spaces, s32 id)
 {
 	struct aslr_machine *machine = aslr_spaces__machine(spaces, id);
+	enum aslr_space_type type = id < 0 ? ASLR_SPACE__KERNEL : ASLR_SPACE__GUEST_KERNEL;
 
-	return machine ? aslr_spaces__findnew(spaces, &machine->kernel, ASLR_SPACE__KERNEL) : NULL;
+	return machine ? aslr_spaces__findnew(spaces, &machine->kernel, type) : NULL;
 }
 
 struct aslr_space *aslr_spaces__hypervisor(struct aslr_spaces *spaces, s32 id)

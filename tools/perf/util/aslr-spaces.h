@@ -95,7 +95,7 @@ struct aslr_space *aslr_view__space_of(struct aslr_view *view, u64 addr);
 
 /*
  * Did any space ever hold the page of @addr in a range, or translate an address on
- * it?  The answer is precise below 4 GiB, and always yes from there on.
+ * it?  As aslr_cache__knows().
  */
 bool aslr_spaces__know(const struct aslr_spaces *spaces, u64 addr);
 

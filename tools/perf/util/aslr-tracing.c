@@ -9,46 +9,22 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <asm/byteorder.h>
 #include <linux/types.h>
 #include "aslr-attr.h"
+#include "aslr-bytes.h"
 #include "aslr-header.h"
 #include "aslr-spaces.h"
 #include "machine.h"
+#include "util.h"
 
-#ifdef __LITTLE_ENDIAN
-#define HOST_BIGENDIAN	0
-#else
-#define HOST_BIGENDIAN	1
-#endif
-
-/* Tracing data being read; once something doesn't fit, nothing does. */
-struct tracing {
-	char	*pos;
-	char	*end;
-	bool	bad;
-};
-
-static void *take(struct tracing *t, u64 size)
+static void expect(struct aslr_bytes *t, const char *bytes, size_t size)
 {
-	void *pos = t->pos;
-
-	if (t->bad || size > (u64)(t->end - t->pos)) {
-		t->bad = true;
-		return NULL;
-	}
-	t->pos += size;
-	return pos;
-}
-
-static void expect(struct tracing *t, const char *bytes, size_t size)
-{
-	const void *pos = take(t, size);
+	const void *pos = aslr_bytes__take(t, size);
 
 	t->bad = t->bad || memcmp(pos, bytes, size);
 }
 
-static const char *take_string(struct tracing *t)
+static const char *take_string(struct aslr_bytes *t)
 {
 	const char *str = t->pos;
 	const char *nul = t->bad ? NULL : memchr(t->pos, '\0', t->end - t->pos);
@@ -61,40 +37,21 @@ static const char *take_string(struct tracing *t)
 	return str;
 }
 
-static u32 take_u32(struct tracing *t)
-{
-	const void *pos = take(t, sizeof(u32));
-	u32 value = 0;
-
-	if (pos)
-		memcpy(&value, pos, sizeof(value));
-	return value;
-}
-
-static u64 take_u64(struct tracing *t)
-{
-	const void *pos = take(t, sizeof(u64));
-	u64 value = 0;
-
-	if (pos)
-		memcpy(&value, pos, sizeof(value));
-	return value;
-}
-
-static void read_files(struct tracing *t, const struct aslr_tracing_reader *reader, void *arg,
+static void read_files(struct aslr_bytes *t, const struct aslr_tracing_reader *reader, void *arg,
 		       const char *system)
 {
-	for (u32 nr = take_u32(t); nr && !t->bad; nr--) {
-		u64 size = take_u64(t);
-		char *text = take(t, size);
+	for (u32 nr = aslr_bytes__take_u32(t); nr && !t->bad; nr--) {
+		u64 size = aslr_bytes__take_u64(t);
+		char *text = aslr_bytes__take(t, size);
 
-		if (text && reader)
+		if (text)
 			reader->format(arg, system, text, size);
 	}
 }
 
 /* What is before kernel symbols.  Returns the version. */
-static double read_formats(struct tracing *t, const struct aslr_tracing_reader *reader, void *arg)
+static double read_formats(struct aslr_bytes *t, const struct aslr_tracing_reader *reader,
+			   void *arg)
 {
 	const char *version, *bigendian, *long_size;
 	u32 page_size;
@@ -103,21 +60,21 @@ static double read_formats(struct tracing *t, const struct aslr_tracing_reader *
 
 	expect(t, "\027\010Dtracing", 10);
 	version = take_string(t);
-	bigendian = take(t, 1);
-	if (bigendian && *bigendian != HOST_BIGENDIAN)
+	bigendian = aslr_bytes__take(t, 1);
+	if (bigendian && *bigendian != host_is_bigendian())
 		t->bad = true;
-	long_size = take(t, 1);
-	page_size = take_u32(t);
+	long_size = aslr_bytes__take(t, 1);
+	page_size = aslr_bytes__take_u32(t);
 	expect(t, "header_page", sizeof("header_page"));
-	size = take_u64(t);
-	text = take(t, size);
-	if (text && reader)
+	size = aslr_bytes__take_u64(t);
+	text = aslr_bytes__take(t, size);
+	if (text && reader->header_page)
 		reader->header_page(arg, text, size, *long_size, page_size);
 	expect(t, "header_event", sizeof("header_event"));
-	take(t, take_u64(t));
+	aslr_bytes__take(t, aslr_bytes__take_u64(t));
 	/* formats of ftrace events, and of the events of each system */
 	read_files(t, reader, arg, "ftrace");
-	for (u32 nr = take_u32(t); nr && !t->bad; nr--) {
+	for (u32 nr = aslr_bytes__take_u32(t); nr && !t->bad; nr--) {
 		const char *system = take_string(t);
 
 		read_files(t, reader, arg, system);
@@ -128,18 +85,18 @@ static double read_formats(struct tracing *t, const struct aslr_tracing_reader *
 int aslr_tracing__read(const struct aslr_tracing_reader *reader, void *arg, const void *buf,
 		       size_t size)
 {
-	struct tracing t = { .pos = (void *)buf, .end = (void *)buf + size };
+	struct aslr_bytes t = { .pos = (void *)buf, .end = (void *)buf + size };
 
 	read_formats(&t, reader, arg);
 	return t.bad ? -EINVAL : 0;
 }
 
 /* Remove what has its size in the u32 before it. */
-static void remove_u32(struct tracing *t)
+static void remove_u32(struct aslr_bytes *t)
 {
 	char *start = t->pos;
 
-	take(t, take_u32(t));
+	aslr_bytes__take(t, aslr_bytes__take_u32(t));
 	if (t->bad)
 		return;
 	memset(start, 0, sizeof(u32));
@@ -179,10 +136,10 @@ static int rewrite_printk_line(struct aslr_attrs *attrs, char *line, size_t size
 	return 0;
 }
 
-static int rewrite_printk(struct aslr_attrs *attrs, struct tracing *t)
+static int rewrite_printk(struct aslr_attrs *attrs, struct aslr_bytes *t)
 {
-	u32 size = take_u32(t);
-	char *pos = take(t, size), *end = pos + size;
+	u32 size = aslr_bytes__take_u32(t);
+	char *pos = aslr_bytes__take(t, size), *end = pos + size;
 	int err = 0;
 
 	while (pos && pos < end && !err) {
@@ -194,10 +151,20 @@ static int rewrite_printk(struct aslr_attrs *attrs, struct tracing *t)
 	return err;
 }
 
+/* The name of an event, in the first line: that of a probe may spell its address. */
+static void rewrite_format(void *arg, const char *system __maybe_unused, char *text, size_t size)
+{
+	char *newline = memchr(text, '\n', size);
+
+	if (newline)
+		aslr_header__rewrite_text(arg, text, newline - text);
+}
+
 int aslr_tracing__rewrite(struct aslr_attrs *attrs, void *buf, size_t *size)
 {
-	struct tracing t = { .pos = buf, .end = buf + *size };
-	double version = read_formats(&t, /*reader=*/NULL, /*arg=*/NULL);
+	static const struct aslr_tracing_reader reader = { .format = rewrite_format };
+	struct aslr_bytes t = { .pos = buf, .end = buf + *size };
+	double version = read_formats(&t, &reader, attrs);
 	void *text;
 	u64 len;
 	int err;
@@ -209,8 +176,8 @@ int aslr_tracing__rewrite(struct aslr_attrs *attrs, void *buf, size_t *size)
 		return err;
 	/* names of tasks */
 	if (version >= 0.6) {
-		len = take_u64(&t);
-		text = take(&t, len);
+		len = aslr_bytes__take_u64(&t);
+		text = aslr_bytes__take(&t, len);
 		if (text)
 			aslr_header__rewrite_text(attrs, text, len);
 	}

@@ -8,10 +8,10 @@ struct aslr_attrs;
 
 /* What takes the parts of tracing data, with what else there is to know of them. */
 struct aslr_tracing_reader {
-	/* The format of a page of events, and the sizes of long and of pages in bytes. */
+	/* The format of a page of events, and the sizes of long and of pages in bytes. Or NULL. */
 	void	(*header_page)(void *arg, char *text, size_t size, int long_size, int page_size);
-	/* The format of an event of @system. */
-	void	(*format)(void *arg, const char *system, const char *text, size_t size);
+	/* The format of an event of @system, which may be changed in place. */
+	void	(*format)(void *arg, const char *system, char *text, size_t size);
 };
 
 /*
@@ -24,7 +24,8 @@ int aslr_tracing__read(const struct aslr_tracing_reader *reader, void *arg, cons
 
 /*
  * Rewrite tracing data, @buf of *@size bytes as trace_report() reads it, in
- * place: the formats of events stay, kernel symbols go, printk formats get the
+ * place: the formats of events stay but for addresses in their names, kernel
+ * symbols go, printk formats get the
  * new addresses of their strings, by which payloads name them, and text loses
  * its addresses.  *@size gets less accordingly.  0, -EINVAL if it isn't tracing
  * data of this byte order, or an error of aslr_space__translate().

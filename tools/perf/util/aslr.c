@@ -6,11 +6,13 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <linux/bitmap.h>
 #include <linux/kernel.h>
+#include <linux/string.h>
 #include <linux/zalloc.h>
 #include <internal/lib.h>
 #include "aslr-attr.h"
@@ -32,7 +34,6 @@
 #include "sample.h"
 #include "session.h"
 #include "tool.h"
-#include "trace-event.h"
 
 /* What the name of an event may grow by, a multiple of 8. */
 #define EVENT_NAME_ROOM		16
@@ -393,24 +394,26 @@ static int aslr__attr(const struct perf_tool *tool, union perf_event *event,
 	if (ret)
 		return ret;
 	memcpy(&aslr->event->attr.attr, &attr, known);
-	if (size > known) {
+	if (memchr_inv((void *)&event->attr.attr + known, 0, size - known))
 		pr_warning("%zu bytes of an event's attributes are not known to this perf, dropped\n",
 			   size - known);
-		memset((void *)&aslr->event->attr.attr + known, 0, size - known);
-	}
+	memset((void *)&aslr->event->attr.attr + known, 0, size - known);
 	return aslr->next->attr(aslr->next, aslr->event, pevlist);
 }
 
 /* A number in it may get longer. */
-static void aslr__rewrite_name(struct aslr *aslr, struct perf_record_event_update *update)
+static int aslr__rewrite_name(struct aslr *aslr, struct perf_record_event_update *update)
 {
 	size_t pos = offsetof(struct perf_record_event_update, name);
 	size_t size = update->header.size;
 
 	memset((void *)update + size, 0, EVENT_NAME_ROOM);
 	aslr_header__rewrite_text(&aslr->attrs, update->name, size - pos + EVENT_NAME_ROOM);
-	update->header.size = max_t(size_t, size, PERF_ALIGN(pos + strlen(update->name) + 1,
-							     sizeof(u64)));
+	size = max_t(size_t, size, PERF_ALIGN(pos + strlen(update->name) + 1, sizeof(u64)));
+	if (size > USHRT_MAX)
+		return -EINVAL;
+	update->header.size = size;
+	return 0;
 }
 
 static int aslr__event_update(const struct perf_tool *tool, union perf_event *event,
@@ -422,7 +425,9 @@ static int aslr__event_update(const struct perf_tool *tool, union perf_event *ev
 	if (ret)
 		return ret > 0 ? 0 : ret;
 	if (event->event_update.type == PERF_EVENT_UPDATE__NAME)
-		aslr__rewrite_name(aslr, &aslr->event->event_update);
+		ret = aslr__rewrite_name(aslr, &aslr->event->event_update);
+	if (ret)
+		return ret;
 	return aslr->next->event_update(aslr->next, aslr->event, pevlist);
 }
 
@@ -436,7 +441,7 @@ static int aslr__tracing_data(struct perf_session *session, union perf_event *ev
 	void *buf;
 	int ret;
 
-	if (event->header.size < sizeof(event->tracing_data))
+	if (event->header.size < sizeof(event->tracing_data) || event->tracing_data.size > INT_MAX)
 		return -EINVAL;
 
 	/* With room for the padding behind it. */
@@ -519,8 +524,6 @@ static s64 aslr__auxtrace(struct perf_session *session, union perf_event *event)
 /* The decoder maps the data when it comes to it, so that has to be there. */
 static s64 aslr__decode(struct perf_session *session, union perf_event *event)
 {
-	/* NULL if perf is built without decoders, and nothing asks for them. */
-	const event_op3 process = perf_event__process_auxtrace;
 	struct perf_data *data = session->data;
 	u64 offset, size = event->auxtrace.size;
 
@@ -532,7 +535,7 @@ static s64 aslr__decode(struct perf_session *session, union perf_event *event)
 			return -EINVAL;
 		}
 	}
-	return process(session, event);
+	return perf_event__process_auxtrace(session, event);
 }
 
 static int aslr__finished_round(const struct perf_tool *tool, union perf_event *event,

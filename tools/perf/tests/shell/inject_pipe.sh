@@ -34,7 +34,7 @@ test_live_pipe() {
 		if [ "$(perf script -i "${data}.live" 2> "${dir}/log" | wc -l)" -eq 0 ]; then
 			continue
 		fi
-		if grep -q "unexpected end of event stream" "${dir}/log"; then
+		if grep -q "cut off in an event" "${dir}/log"; then
 			cut=$((cut + 1))
 		else
 			whole=$((whole + 1))

@@ -6,12 +6,12 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 #include <linux/kernel.h>
 #include <linux/time64.h>
 #include "../progress.h"
 #include "../../util/debug.h"
+#include "../../util/time-utils.h"
 #include "../../util/units.h"
 
 /* Short runs show nothing, and others don't flicker. */
@@ -22,14 +22,6 @@ static u64 start_ns;
 static u64 next_ns;
 /* How long the line is that is on the screen. */
 static int shown;
-
-static u64 now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * NSEC_PER_SEC + now.tv_nsec;
-}
 
 static void scnprintf_nr(const struct ui_progress *p, u64 nr, char *buf, size_t size)
 {
@@ -63,7 +55,7 @@ int stdio_progress__scnprintf(const struct ui_progress *p, u64 ns, char *buf, si
 
 static void stdio_progress__start(struct ui_progress *p)
 {
-	start_ns = now_ns();
+	start_ns = rdclock();
 	next_ns = start_ns + FIRST_NS;
 	p->step = p->total / 1000 ?: 1;
 	p->next = p->step;
@@ -72,7 +64,7 @@ static void stdio_progress__start(struct ui_progress *p)
 /* The cursor is left at the start of the line, for what else is printed. */
 static void stdio_progress__update(struct ui_progress *p)
 {
-	u64 now = now_ns();
+	u64 now = rdclock();
 	char buf[80];
 	int len;
 
