@@ -254,7 +254,7 @@ static int test__aslr_payload_events(struct test_suite *t __maybe_unused,
 		enum want	wants[2];
 	} events[] = {
 		{ "uprobes", COMMON FIELD("unsigned long __probe_ip", 8, 8) FIELD("u64 size", 16, 8)
-		  "\nprint fmt: \"(%lx) size=%Lu\", REC->__probe_ip, REC->size\n",
+		  "\nprint fmt: \"(%lx) size=%llu\", REC->__probe_ip, REC->size\n",
 		  { EXE + 5, FAR }, { USER, USER } },
 		{ "syscalls", NAMED("sys_exit_brk") FIELD("long nr", 8, 8) FIELD("long ret", 16, 8)
 		  "\nprint fmt: \"0x%lx\", REC->ret\n", { 12, 0x168e3000 }, { KEEP, USER } },
@@ -345,7 +345,7 @@ static int test__aslr_payload_text(struct test_suite *t __maybe_unused,
 		} data = { .common = ID | (u64)PID << 32 };
 		struct payload_test pt;
 
-		strlcpy(data.text, texts[i].text, sizeof(data.text));
+		scnprintf(data.text, sizeof(data.text), "%s", texts[i].text);
 		if (payload_test__init(&pt, "", COMMON FIELD("char x[48]", 8, 48)
 				       "\nprint fmt: \"%s\", REC->x\n", 8) || !pt.payload)
 			return TEST_FAIL;
