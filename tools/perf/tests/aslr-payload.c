@@ -24,6 +24,9 @@
 #define LIB		0x7f1234560000ULL
 #define EXE		0x400000ULL
 #define MAP_SIZE	0x800000ULL
+/* Where the heap of the program isn't any more, and its module of the kernel. */
+#define HEAP_END	0x70000000ULL
+#define MODULE		0xffffffffc0123456ULL
 /* Near the library, and far from both. */
 #define HEAP		0x7f9876543210ULL
 #define FAR		0x234567891230ULL
@@ -84,7 +87,7 @@ static int payload_test__init(struct payload_test *pt, const char *system, const
 	tep_set_long_size(pt->tep, long_size);
 	tep_parse_format(pt->tep, &pt->event, format, strlen(format), system);
 	TEST_ASSERT_VAL("format", pt->event);
-	pt->payload = aslr_payload__new(pt->event);
+	pt->payload = aslr_payload__new(pt->event, "x86_64");
 
 	user = aslr_spaces__new_process(pt->view.spaces, HOST_KERNEL_ID, PID);
 	kernel = aslr_spaces__kernel(pt->view.spaces, HOST_KERNEL_ID);
@@ -156,9 +159,11 @@ static const struct {
 		{ 0x168e3000, USER } } },
 	/* Printed in hexadecimal, or not at all. */
 	{ "unsigned long x", "0x%lx\", REC->x", "", {
-		{ 0xffff, KEEP }, { 0x168e3000, KEEP }, { EXE + 5, USER }, { FAR, USER },
+		{ 0xffff, KEEP }, { HEAP_END, KEEP }, { EXE + 5, USER }, { FAR, USER },
 		{ LIB, USER }, { VMALLOC, KERNEL }, { TEXT, KERNEL }, { -4095ULL, KEEP },
 		{ 0x7fffffffc0000000ULL, KEEP } } },
+	/* The heap of a program that isn't relocated. */
+	{ "unsigned long x", "0x%lx\", REC->x", "", { { 0x168e3000, USER } } },
 	{ "unsigned long x", "\"", "", { { EXE + 5, USER }, { FAR, USER } } },
 	{ "unsigned long x", "%s\", no_such_function(REC->x)", "", {
 		{ EXE + 5, USER }, { FAR, USER }, { 0x12345, KEEP } } },
@@ -243,15 +248,15 @@ static int test__aslr_payload_fields(struct test_suite *t __maybe_unused,
 	return ret;
 }
 
-/* Two fields of 8 bytes of an event that is known for what it has there. */
+/* Words of an event that is known for what it has there. */
 static int test__aslr_payload_events(struct test_suite *t __maybe_unused,
 				     int subtest __maybe_unused)
 {
 	static const struct {
 		const char	*system;
 		const char	*format;
-		u64		values[2];
-		enum want	wants[2];
+		u64		values[3];
+		enum want	wants[3];
 	} events[] = {
 		{ "uprobes", COMMON FIELD("unsigned long __probe_ip", 8, 8) FIELD("u64 size", 16, 8)
 		  "\nprint fmt: \"(%lx) size=%llu\", REC->__probe_ip, REC->size\n",
@@ -259,19 +264,35 @@ static int test__aslr_payload_events(struct test_suite *t __maybe_unused,
 		{ "syscalls", NAMED("sys_exit_brk") FIELD("long nr", 8, 8) FIELD("long ret", 16, 8)
 		  "\nprint fmt: \"0x%lx\", REC->ret\n", { 12, 0x168e3000 }, { KEEP, USER } },
 		{ "syscalls", NAMED("sys_exit_read") FIELD("long nr", 8, 8) FIELD("long ret", 16, 8)
-		  "\nprint fmt: \"0x%lx\", REC->ret\n", { 0, 0x168e3000 }, { KEEP, KEEP } },
+		  "\nprint fmt: \"0x%lx\", REC->ret\n", { 0, HEAP_END }, { KEEP, KEEP } },
+		/* By the number of the system call. */
+		{ "raw_syscalls", NAMED("sys_exit") FIELD("long id", 8, 8) FIELD("long ret", 16, 8)
+		  "\nprint fmt: \"NR %ld = %ld\", REC->id, REC->ret\n",
+		  { 12, HEAP_END }, { KEEP, USER } },
+		{ "raw_syscalls", NAMED("sys_exit") FIELD("long id", 8, 8) FIELD("long ret", 16, 8)
+		  "\nprint fmt: \"NR %ld = %ld\", REC->id, REC->ret\n",
+		  { 0, HEAP_END }, { KEEP, KEEP } },
+		{ "raw_syscalls", NAMED("sys_enter") FIELD("long id", 8, 8)
+		  FIELD("unsigned long args[2]", 16, 16) "\nprint fmt: \"NR %ld\", REC->id\n",
+		  { 11, HEAP_END, HEAP_END + 0x1000 }, { KEEP, USER, KEEP } },
+		{ "raw_syscalls", NAMED("sys_enter") FIELD("long id", 8, 8)
+		  FIELD("unsigned long args[2]", 16, 16) "\nprint fmt: \"NR %ld\", REC->id\n",
+		  { 1, 0x168e3000, HEAP_END }, { KEEP, USER, KEEP } },
 	};
 	int ret = TEST_OK;
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(events); i++) {
-		u64 data[] = { ID | (u64)PID << 32, events[i].values[0], events[i].values[1] };
+		u64 data[] = {
+			ID | (u64)PID << 32, events[i].values[0], events[i].values[1],
+			events[i].values[2],
+		};
 		struct payload_test pt;
 		int err;
 
 		if (payload_test__init(&pt, events[i].system, events[i].format, 8) || !pt.payload)
 			return TEST_FAIL;
 		err = payload_test__rewrite(&pt, data, sizeof(data));
-		for (unsigned int j = 0; j < 2; j++) {
+		for (unsigned int j = 0; j < ARRAY_SIZE(events[i].values); j++) {
 			u64 want = payload_test__want(&pt, events[i].wants[j],
 						      events[i].values[j]);
 
@@ -333,6 +354,8 @@ static int test__aslr_payload_text(struct test_suite *t __maybe_unused,
 		{ "a1b2c3d4e5f6", "a1b2c3d4e5f6" },
 		/* Several numbers of fixed width, and what is more than a number. */
 		{ "00007f1234560123ffffc90000123450", "00000000000000000000000000000000" },
+		{ "7f12345601237f1234560123", "000000000000000000000000" },
+		{ "0x168e3000 168e3 0x70000000", "0x00000000 168e3 0x70000000" },
 		{ "4a5a9b0affb66c437abcd455d2738af879985fa9",
 		  "4a5a9b0affb66c437abcd455d2738af879985fa9" },
 	};
@@ -452,12 +475,215 @@ static int test__aslr_payload_arrays(struct test_suite *t __maybe_unused,
 	return TEST_OK;
 }
 
+#define PROBE_IP	FIELD("unsigned long __probe_ip", 8, 8)
+#define BYTES_SIZE	40
+
+/* Arrays of bytes, and of what isn't as large as an address: it may be anywhere in them. */
+static const struct {
+	const char	*decl;
+	/* Of a probe, in a task of 32 bits. */
+	bool		probe;
+	bool		narrow;
+	struct {
+		u32		at;
+		u32		size;
+		u64		value;
+		enum want	want;
+	}		parts[4];
+	/* Nothing is left. */
+	bool		blanked;
+} bytes[] = {
+	{ "u8 x[40]", .parts = { { 3, 8, LIB + 0x123, USER }, { 11, 8, HEAP, USER },
+				 { 20, 8, VMALLOC, KERNEL }, { 30, 8, FAR, KEEP } } },
+	{ "u16 x[20]", .parts = { { 2, 8, LIB + 0x123, USER }, { 16, 8, HEAP, USER } } },
+	{ "unsigned int x[10]", .parts = { { 4, 8, LIB + 0x123, USER },
+					   { 12, 4, 0x12345678, KEEP } } },
+	{ "int x[10]", .parts = { { 0, 8, -1ULL, KEEP }, { 8, 4, 5, KEEP }, { 12, 4, 7, KEEP },
+				  { 16, 8, TEXT + 0x123, KERNEL } } },
+	/* Its upper bytes and what is before them would do as well, but are in no mapping. */
+	{ "u8 x[40]", .parts = { { 3, 8, TEXT + 0x123, KERNEL }, { 11, 4, 0x12345678, KEEP } } },
+	{ "u8 x[40]", .parts = { { 8, 8, MODULE, KERNEL } } },
+	{ "u8 x[40]", .parts = { { 3, 8, MODULE, ZERO }, { 20, 4, 0x12345678, ZERO } },
+	  .blanked = true },
+	/* 10.1.2.3 */
+	{ "u8 x[40]", .parts = { { 10, 2, 0xffff, KEEP }, { 12, 4, 0x0302010a, KEEP } } },
+	/* Small numbers are what is in the memory of tasks. */
+	{ "u8 x[40]", .parts = { { 8, 8, EXE + 0x123, KEEP }, { 17, 8, EXE + 0x123, KEEP } } },
+	{ "u8 x[40]", .probe = true, .parts = {
+		{ 4, 8, EXE + 0x123, USER }, { 12, 8, 0x168e3000, USER },
+		{ 21, 8, 0x168e3000, KEEP }, { 32, 8, HEAP_END, KEEP } } },
+	/* It could be on a word, too, and in the heap. */
+	{ "u8 x[40]", .probe = true, .parts = { { 1, 8, EXE + 0x123, ZERO } }, .blanked = true },
+	/* The rest of an address, with zeros before it. */
+	{ "u8 x[40]", .parts = { { 0, 6, LIB >> 16, ZERO }, { 8, 8, 7, KEEP } }, .blanked = true },
+	/* The same without any, and the beginning of one. */
+	{ "u8 x[40]", .probe = true, .parts = {
+		{ 0, 6, HEAP >> 16, ZERO }, { 8, 8, 7, KEEP }, { 24, 8, HEAP, USER } },
+	  .blanked = true },
+	{ "u8 x[40]", .probe = true, .parts = { { 16, 8, 7, KEEP }, { 34, 6, HEAP, ZERO } },
+	  .blanked = true },
+	{ "u8 x[40]", .probe = true, .parts = { { 0, 8, HEAP, USER }, { 32, 8, HEAP, USER } } },
+	{ "u8 x[40]", .probe = true, .narrow = true, .parts = {
+		{ 4, 4, EXE + 0x123, USER }, { 8, 4, 0xff869eb0, USER },
+		{ 20, 4, 0xf7a3b1a0, USER }, { 32, 4, 0x123456, KEEP } } },
+	{ "u8 x[40]", .narrow = true, .parts = {
+		{ 1, 4, EXE + 0x123, KEEP }, { 12, 4, 0x57a3b1a0, KEEP } } },
+};
+
+static int test__aslr_payload_bytes(struct test_suite *t __maybe_unused,
+				    int subtest __maybe_unused)
+{
+	int ret = TEST_OK;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(bytes); i++) {
+		u8 data[16 + BYTES_SIZE] = { ID & 0xff, ID >> 8 }, want[sizeof(data)];
+		struct aslr_space *user;
+		struct payload_test pt;
+		char format[1024];
+		u64 image;
+		int err;
+
+		snprintf(format, sizeof(format), "%s\tfield:%s;\toffset:16;\tsize:%u;\tsigned:0;\n"
+			 "\nprint fmt: \"\"\n",
+			 bytes[i].probe ? COMMON PROBE_IP : COMMON FIELD("unsigned long nr", 8, 8),
+			 bytes[i].decl, BYTES_SIZE);
+		if (payload_test__init(&pt, "", format, 8) || !pt.payload)
+			return TEST_FAIL;
+		user = aslr_spaces__process(pt.view.spaces, HOST_KERNEL_ID, PID);
+		if (bytes[i].narrow) {
+			aslr_space__exec(user);
+			TEST_ASSERT_VAL("map", !aslr_space__add(user, EXE, EXE + MAP_SIZE - 1,
+								&image));
+		}
+		for (unsigned int j = 0; j < ARRAY_SIZE(bytes[i].parts); j++)
+			memcpy(data + 16 + bytes[i].parts[j].at, &bytes[i].parts[j].value,
+			       bytes[i].parts[j].size);
+		memcpy(want, data, sizeof(want));
+		err = payload_test__rewrite(&pt, data, sizeof(data));
+		for (unsigned int j = 0; j < ARRAY_SIZE(bytes[i].parts); j++) {
+			image = payload_test__want(&pt, bytes[i].parts[j].want,
+						   bytes[i].parts[j].value);
+			memcpy(want + 16 + bytes[i].parts[j].at, &image, bytes[i].parts[j].size);
+		}
+		if (err != bytes[i].blanked || memcmp(data, want, sizeof(data))) {
+			pr_debug("bytes %u: error %d\n", i, err);
+			for (unsigned int j = 16; j < sizeof(data); j++) {
+				if (data[j] != want[j])
+					pr_debug("byte %u: wanted %#x, got %#x\n", j - 16,
+						 want[j], data[j]);
+			}
+			ret = TEST_FAIL;
+		}
+		payload_test__exit(&pt);
+	}
+	return ret;
+}
+
+/* What is text in an array of bytes, behind a zero, too. */
+static int test__aslr_payload_byte_text(struct test_suite *t __maybe_unused,
+					int subtest __maybe_unused)
+{
+	struct {
+		u64	common;
+		char	text[40];
+	} data = { ID, "name\0at 7f1234560123, cafe12" };
+	struct payload_test pt;
+
+	TEST_ASSERT_VAL("init",
+			!payload_test__init(&pt, "", COMMON FIELD("u8 x[40]", 8, 40)
+					    "\nprint fmt: \"\"\n", 8) && pt.payload);
+	TEST_ASSERT_EQUAL("rewrite", payload_test__rewrite(&pt, &data, sizeof(data)), 0);
+	TEST_ASSERT_VAL("text", !memcmp(data.text, "name\0at 000000000000, cafe12", 28));
+	payload_test__exit(&pt);
+	return TEST_OK;
+}
+
+/* 32 bits of a probe are an address in a task of 32 bits only. */
+static int test__aslr_payload_probe32(struct test_suite *t __maybe_unused,
+				      int subtest __maybe_unused)
+{
+	static const char probe[] = COMMON PROBE_IP FIELD("u32 x", 16, 4) "\nprint fmt: \"\"\n";
+	static const char other[] = COMMON FIELD("unsigned long nr", 8, 8) FIELD("u32 x", 16, 4)
+		"\nprint fmt: \"\"\n";
+	static const struct {
+		const char	*format;
+		bool		narrow;
+		u32		value;
+		enum want	want;
+	} values[] = {
+		{ probe, true, EXE + 5, USER }, { probe, true, 0xff869eb0, USER },
+		{ probe, true, 0x1234, KEEP }, { probe, true, -22U, KEEP },
+		{ probe, true, 0x123456, KEEP }, { probe, false, EXE + 5, KEEP },
+		{ probe, false, 0xff869eb0, KEEP }, { other, true, 0xff869eb0, KEEP },
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(values); i++) {
+		u64 data[] = { ID, 0, values[i].value }, want, image;
+		struct aslr_space *user;
+		struct payload_test pt;
+
+		TEST_ASSERT_VAL("init", !payload_test__init(&pt, "", values[i].format, 8) &&
+				pt.payload);
+		user = aslr_spaces__process(pt.view.spaces, HOST_KERNEL_ID, PID);
+		if (values[i].narrow) {
+			aslr_space__exec(user);
+			TEST_ASSERT_VAL("map", !aslr_space__add(user, EXE, EXE + MAP_SIZE - 1,
+								&image));
+		}
+		TEST_ASSERT_EQUAL("rewrite", payload_test__rewrite(&pt, data, 20), 0);
+		want = payload_test__want(&pt, values[i].want, values[i].value);
+		if (data[2] != want) {
+			pr_debug("value %u: wanted %#" PRIx64 ", got %#" PRIx64 "\n", i, want,
+				 data[2]);
+			return TEST_FAIL;
+		}
+		payload_test__exit(&pt);
+	}
+	return TEST_OK;
+}
+
+/* What brk() returned tells where the heap is, and that it is nowhere else. */
+static int test__aslr_payload_brk(struct test_suite *t __maybe_unused,
+				  int subtest __maybe_unused)
+{
+	static const char format[] = NAMED("sys_exit") FIELD("long id", 8, 8)
+		FIELD("long ret", 16, 8) "\nprint fmt: \"NR %ld = %ld\", REC->id, REC->ret\n";
+	static const struct {
+		u64		id;
+		u64		ret;
+		enum want	want;
+	} values[] = {
+		{ 0, 0x4000000, USER }, { 12, 0x168e3000, USER }, { 0, 0x5000000, KEEP },
+		{ 0, 0x168e5000, KEEP }, { 12, 0x16904000, USER }, { 0, 0x168e5000, USER },
+		{ 0, 0x16905000, KEEP },
+	};
+	struct aslr_space *user;
+	struct payload_test pt;
+	u64 image;
+
+	TEST_ASSERT_VAL("init", !payload_test__init(&pt, "raw_syscalls", format, 8) && pt.payload);
+	user = aslr_spaces__process(pt.view.spaces, HOST_KERNEL_ID, PID);
+	aslr_space__exec(user);
+	TEST_ASSERT_VAL("maps", !aslr_space__add(user, EXE, EXE + MAP_SIZE - 1, &image) &&
+			!aslr_space__add(user, LIB, LIB + MAP_SIZE - 1, &image));
+	for (unsigned int i = 0; i < ARRAY_SIZE(values); i++) {
+		u64 data[] = { ID, values[i].id, values[i].ret };
+
+		TEST_ASSERT_EQUAL("rewrite", payload_test__rewrite(&pt, data, sizeof(data)), 0);
+		if (data[2] != payload_test__want(&pt, values[i].want, values[i].ret)) {
+			pr_debug("value %u: got %#" PRIx64 "\n", i, data[2]);
+			return TEST_FAIL;
+		}
+	}
+	payload_test__exit(&pt);
+	return TEST_OK;
+}
+
 /* Payloads that can't be what the format says. */
 static int test__aslr_payload_bad(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
 {
 	struct arrays bad[] = {
 		arrays_in, arrays_in, arrays_in, arrays_in, arrays_in, arrays_in, arrays_in,
-		arrays_in,
 	};
 	struct arrays data = arrays_in;
 	struct payload_test pt;
@@ -471,10 +697,9 @@ static int test__aslr_payload_bad(struct test_suite *t __maybe_unused, int subte
 	bad[3].name = LOC(16, 16);
 	bad[4].stack = LOC(72, 16);
 	bad[5].ids = LOC(0xffff, 0xffff);
-	/* Bytes of two fields, of a string, and of data that aren't on a word. */
+	/* Bytes of two fields. */
 	bad[6].pid = (u32)(LIB + 0x100);
 	bad[6].count = LIB >> 32;
-	memcpy(bad[7].bytes_data + 3, &(u64){ LIB + 0x100 }, sizeof(u64));
 	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
 		int err = payload_test__rewrite(&pt, &bad[i], sizeof(bad[i]));
 
@@ -615,6 +840,10 @@ static struct test_case tests__aslr_payload[] = {
 	TEST_CASE("aslr payloads of 32-bit tasks", aslr_payload_narrow),
 	TEST_CASE("aslr strings in payloads", aslr_payload_text),
 	TEST_CASE("aslr arrays in payloads", aslr_payload_arrays),
+	TEST_CASE("aslr bytes in payloads", aslr_payload_bytes),
+	TEST_CASE("aslr text in bytes of payloads", aslr_payload_byte_text),
+	TEST_CASE("aslr payloads of probes in 32-bit tasks", aslr_payload_probe32),
+	TEST_CASE("aslr heaps in payloads", aslr_payload_brk),
 	TEST_CASE("aslr bad payloads", aslr_payload_bad),
 	TEST_CASE("aslr bad formats of payloads", aslr_payload_formats),
 	TEST_CASE("aslr payloads of ftrace", aslr_payload_ftrace),

@@ -17,6 +17,7 @@
 #include "aslr-record.h"
 #include "aslr-spaces.h"
 #include "aslr-tracing.h"
+#include "build-id.h"
 #include "debug.h"
 #include "event.h"
 #include "header.h"
@@ -173,6 +174,12 @@ static const struct map_case {
 	  .start = MODULE, .len = 0, .where = KERNEL },
 };
 
+/* Of whose events the records have a sample_id of ID_SIZE. */
+static const struct perf_event_attr id_attr = {
+	.sample_type	= PERF_SAMPLE_IP | PERF_SAMPLE_TID | PERF_SAMPLE_TIME,
+	.sample_id_all	= 1,
+};
+
 /* A record of @size bytes, at the end of a buffer. */
 static noinline union perf_event *new_event(u32 type, u16 misc, size_t size)
 {
@@ -238,7 +245,7 @@ static int check_map(const struct map_case *c, bool mmap2, size_t padding)
 		event->mmap.len = c->len;
 		event->mmap.pgoff = c->pgoff;
 	}
-	if (aslr_record__rewrite(&view, event, ID_SIZE)) {
+	if (aslr_record__rewrite(&view, event, &id_attr)) {
 		pr_debug("error\n");
 		goto out;
 	}
@@ -307,19 +314,19 @@ static int test__aslr_record_tasks(struct test_suite *t __maybe_unused, int subt
 	event->fork.ptid = PID;
 	event->fork.pid = 43;
 	event->fork.tid = 43;
-	TEST_ASSERT_VAL("fork", !aslr_record__rewrite(&view, event, 0) &&
+	TEST_ASSERT_VAL("fork", !aslr_record__rewrite(&view, event, NULL) &&
 			child_image(&view) == image);
 
 	event->header.misc = PERF_RECORD_MISC_FORK_EXEC;
-	TEST_ASSERT_VAL("task found running", !aslr_record__rewrite(&view, event, 0) &&
+	TEST_ASSERT_VAL("task found running", !aslr_record__rewrite(&view, event, NULL) &&
 			child_image(&view) != image);
 
 	event->header.misc = 0;
-	TEST_ASSERT_VAL("fork", !aslr_record__rewrite(&view, event, 0) &&
+	TEST_ASSERT_VAL("fork", !aslr_record__rewrite(&view, event, NULL) &&
 			child_image(&view) == image);
 
 	event->header.type = PERF_RECORD_EXIT;
-	TEST_ASSERT_VAL("exit", !aslr_record__rewrite(&view, event, 0) &&
+	TEST_ASSERT_VAL("exit", !aslr_record__rewrite(&view, event, NULL) &&
 			child_image(&view) != image);
 	child = child_image(&view);
 
@@ -329,7 +336,7 @@ static int test__aslr_record_tasks(struct test_suite *t __maybe_unused, int subt
 	event->comm.pid = 44;
 	event->comm.tid = 44;
 	put_text(event, offsetof(union perf_event, comm.comm), "sh");
-	TEST_ASSERT_VAL("comm", !aslr_record__rewrite(&view, event, ID_SIZE) &&
+	TEST_ASSERT_VAL("comm", !aslr_record__rewrite(&view, event, &id_attr) &&
 			check_text(event, offsetof(union perf_event, comm.comm), "sh"));
 	TEST_ASSERT_VAL("process", aslr_spaces__process(view.spaces, HOST_KERNEL_ID, 44) !=
 			aslr_spaces__process(view.spaces, HOST_KERNEL_ID, 43));
@@ -338,7 +345,7 @@ static int test__aslr_record_tasks(struct test_suite *t __maybe_unused, int subt
 	event->header.type = PERF_RECORD_CGROUP;
 	event->header.size = offsetof(union perf_event, cgroup.path) + 8 + ID_SIZE;
 	put_text(event, offsetof(union perf_event, cgroup.path), "/a");
-	TEST_ASSERT_VAL("cgroup", !aslr_record__rewrite(&view, event, ID_SIZE) &&
+	TEST_ASSERT_VAL("cgroup", !aslr_record__rewrite(&view, event, &id_attr) &&
 			check_text(event, offsetof(union perf_event, cgroup.path), "/a"));
 
 	event->header.type = PERF_RECORD_KSYMBOL;
@@ -347,7 +354,7 @@ static int test__aslr_record_tasks(struct test_suite *t __maybe_unused, int subt
 	event->ksymbol.len = 0x80;
 	event->ksymbol.flags = 0;
 	put_text(event, offsetof(union perf_event, ksymbol.name), "bpf_prog_1");
-	TEST_ASSERT_VAL("ksymbol", !aslr_record__rewrite(&view, event, ID_SIZE) &&
+	TEST_ASSERT_VAL("ksymbol", !aslr_record__rewrite(&view, event, &id_attr) &&
 			is_image(view.spaces, KERNEL, SYMBOL, event->ksymbol.addr) &&
 			check_text(event, offsetof(union perf_event, ksymbol.name), "bpf_prog_1") &&
 			aslr_space__contains(where_space(view.spaces, KERNEL), SYMBOL + 0x7f));
@@ -355,7 +362,7 @@ static int test__aslr_record_tasks(struct test_suite *t __maybe_unused, int subt
 
 	event->ksymbol.addr = SYMBOL;
 	event->ksymbol.flags = PERF_RECORD_KSYMBOL_FLAGS_UNREGISTER;
-	TEST_ASSERT_VAL("ksymbol goes", !aslr_record__rewrite(&view, event, ID_SIZE) &&
+	TEST_ASSERT_VAL("ksymbol goes", !aslr_record__rewrite(&view, event, &id_attr) &&
 			event->ksymbol.addr == first &&
 			!aslr_space__contains(where_space(view.spaces, KERNEL), SYMBOL));
 
@@ -367,7 +374,7 @@ static int test__aslr_record_tasks(struct test_suite *t __maybe_unused, int subt
 	event->mmap.start = 0x10000;
 	event->mmap.len = -0x20000ULL;
 	put_text(event, offsetof(union perf_event, mmap.filename), "//anon");
-	TEST_ASSERT_VAL("too large a map", aslr_record__rewrite(&view, event, 0) == 1);
+	TEST_ASSERT_VAL("too large a map", aslr_record__rewrite(&view, event, NULL) == 1);
 
 	free(event);
 	aslr_spaces__delete(view.spaces);
@@ -405,7 +412,7 @@ static int test__aslr_record_auxtrace_error(struct test_suite *t __maybe_unused,
 		error->ip = formats[last].ip;
 		if (fmt > 1)
 			error->machine_pid = GUEST;
-		err = aslr_record__rewrite(&view, event, 0);
+		err = aslr_record__rewrite(&view, event, NULL);
 		if (fmt == ARRAY_SIZE(formats)) {
 			TEST_ASSERT_VAL("unknown format", err == 1);
 		} else {
@@ -419,11 +426,11 @@ static int test__aslr_record_auxtrace_error(struct test_suite *t __maybe_unused,
 							     error->vcpu == -1U));
 			event->header.size = size - 8;
 			TEST_ASSERT_VAL("guest cut off", fmt < 2 ||
-					aslr_record__rewrite(&view, event, 0) == -EINVAL);
+					aslr_record__rewrite(&view, event, NULL) == -EINVAL);
 			event->header.size = size;
 			memset((void *)event + text, 'a', size - text);
 			TEST_ASSERT_VAL("text without end",
-					aslr_record__rewrite(&view, event, 0) == -EINVAL);
+					aslr_record__rewrite(&view, event, NULL) == -EINVAL);
 		}
 		aslr_spaces__delete(view.spaces);
 		free(event);
@@ -487,22 +494,26 @@ static int test__aslr_record_short(struct test_suite *t __maybe_unused, int subt
 			union perf_event *event = new_event(type, PERF_RECORD_MISC_USER, size);
 			struct aslr_view view = new_view();
 			size_t id_size = record->text ? ID_SIZE : 0;
+			const struct perf_event_attr *attr = id_size ? &id_attr : NULL;
 			bool fits = size >= record->min_size + id_size;
-			int err;
+			int err, fits_err = 0;
 
 			TEST_ASSERT_VAL("out of memory", event && view.spaces);
+			/* The values of an event that isn't known. */
+			if (type == PERF_RECORD_READ && fits)
+				fits_err = 1;
 			/* The ids aren't text. */
 			if (id_size && size >= id_size + sizeof(struct perf_event_header))
 				memset((void *)event + size - id_size, 0, id_size);
-			err = aslr_record__rewrite(&view, event, id_size);
-			if (err != (fits ? 0 : -EINVAL)) {
+			err = aslr_record__rewrite(&view, event, attr);
+			if (err != (fits ? fits_err : -EINVAL)) {
 				pr_debug("%s of %zu bytes: got %d\n", record->name, size, err);
 				ret = TEST_FAIL;
 			}
 			/* Text that doesn't end. */
 			if (record->text && fits) {
 				memset((void *)event + record->text, 'a', size - record->text);
-				if (aslr_record__rewrite(&view, event, id_size) != -EINVAL) {
+				if (aslr_record__rewrite(&view, event, attr) != -EINVAL) {
 					pr_debug("%s of %zu bytes: text without end\n",
 						 record->name, size);
 					ret = TEST_FAIL;
@@ -567,14 +578,13 @@ static int test__aslr_record_sizes(struct test_suite *t __maybe_unused, int subt
 		  18 + 8 },
 		{ "CPU_MAP of a range", PERF_RECORD_CPU_MAP, { PERF_CPU_MAP__RANGE_CPUS, 0, 0, 7 },
 		  16 },
-		{ "CPU_MAP of another kind", PERF_RECORD_CPU_MAP, { 9 }, 8 },
+		{ "CPU_MAP of another kind", PERF_RECORD_CPU_MAP, { 9 }, 0 },
 		{ "EVENT_UPDATE of a unit", PERF_RECORD_EVENT_UPDATE,
 		  { PERF_EVENT_UPDATE__UNIT, [8] = 0x4141, 0x41 }, 24 + 4 },
 		{ "EVENT_UPDATE of a scale", PERF_RECORD_EVENT_UPDATE,
 		  { PERF_EVENT_UPDATE__SCALE }, 24 + 8 },
 		{ "EVENT_UPDATE of CPUs", PERF_RECORD_EVENT_UPDATE,
 		  { PERF_EVENT_UPDATE__CPUS, [8] = PERF_CPU_MAP__CPUS, 1 }, 24 + 6 },
-		{ "EVENT_UPDATE of another kind", PERF_RECORD_EVENT_UPDATE, { 9 }, 24 },
 	};
 	int ret = TEST_OK;
 
@@ -591,7 +601,7 @@ static int test__aslr_record_sizes(struct test_suite *t __maybe_unused, int subt
 		if (known)
 			memset((void *)event + known, 0xff, 8);
 		memset((void *)event + size, 0xff, id_size);
-		err = aslr_record__rewrite(&view, event, id_size);
+		err = aslr_record__rewrite(&view, event, id_size ? &id_attr : NULL);
 		for (size_t pos = size - 8; !err && pos < size + id_size; pos++) {
 			if (((u8 *)event)[pos] != (pos < size ? 0 : 0xff))
 				err = pos;
@@ -606,6 +616,105 @@ static int test__aslr_record_sizes(struct test_suite *t __maybe_unused, int subt
 		free(event);
 	}
 	return ret;
+}
+
+/* The values of each format, what is behind them, and the sample_id. */
+static int test__aslr_record_read(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
+{
+	int ret = TEST_OK;
+
+	for (u64 format = 0; format < 2 * PERF_FORMAT_MAX; format++) {
+		struct perf_event_attr attr = {
+			.read_format	= format,
+			.sample_type	= PERF_SAMPLE_TIME | PERF_SAMPLE_CPU |
+					  PERF_SAMPLE_IDENTIFIER,
+			.sample_id_all	= 1,
+		};
+		const bool group = format & PERF_FORMAT_GROUP;
+		const size_t times = hweight64(format & (PERF_FORMAT_TOTAL_TIME_ENABLED |
+							 PERF_FORMAT_TOTAL_TIME_RUNNING));
+		const size_t value = 1 + hweight64(format & (PERF_FORMAT_ID | PERF_FORMAT_LOST));
+		const size_t nr = times + (group ? 1 + 3 * value : value);
+		const size_t pos = offsetof(union perf_event, read.value);
+		union perf_event *event = new_event(PERF_RECORD_READ, 0, pos + (nr + 1 + 3) * 8);
+		u64 *values = (void *)event + pos, *id = values + nr + 1;
+		struct aslr_view view = new_view();
+		int err, bad;
+
+		TEST_ASSERT_VAL("out of memory", event && view.spaces);
+		memset(values, 0xff, (nr + 1 + 3) * 8);
+		if (group)
+			*values = 3;
+		err = aslr_record__rewrite(&view, event, &attr);
+		if (format >= PERF_FORMAT_MAX) {
+			bad = err != 1;
+		} else {
+			bad = err || values[nr - 1] != -1ULL || values[nr] || id[0] != -1ULL ||
+			      ((u32 *)id)[2] != -1U || ((u32 *)id)[3] || id[2] != -1ULL;
+			/* More than there are, a count that can't be, and no room for it */
+			if (group) {
+				*values = 5;
+				bad |= aslr_record__rewrite(&view, event, &attr) != -EINVAL;
+				*values = -1ULL / 8 / value;
+				bad |= aslr_record__rewrite(&view, event, &attr) != -EINVAL;
+			}
+			event->header.size = pos + 4;
+			bad |= aslr_record__rewrite(&view, event, &attr) != -EINVAL;
+		}
+		if (bad) {
+			pr_debug("read format %#" PRIx64 ": %d\n", format, err);
+			ret = TEST_FAIL;
+		}
+		aslr_spaces__delete(view.spaces);
+		free(event);
+	}
+	return ret;
+}
+
+/* What isn't of a build-id where that is shorter than it could be */
+static int test__aslr_record_build_ids(struct test_suite *t __maybe_unused,
+				       int subtest __maybe_unused)
+{
+	static const size_t sizes[] = { 0, 8, 16, 20, 255 };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(sizes); i++) {
+		const size_t size = min_t(size_t, sizes[i], BUILD_ID_SIZE);
+		struct aslr_view view = new_view();
+		union perf_event *event = new_event(PERF_RECORD_MMAP2, PERF_RECORD_MISC_USER |
+						    PERF_RECORD_MISC_MMAP_BUILD_ID,
+						    sizeof(struct perf_record_mmap2));
+		struct perf_record_header_build_id *build_id;
+		const u8 *data;
+
+		TEST_ASSERT_VAL("out of memory", event && view.spaces);
+		event->mmap2.len = 0x1000;
+		event->mmap2.start = LIB;
+		memset(&event->mmap2.build_id_size, 0xff, 24);
+		event->mmap2.build_id_size = sizes[i];
+		TEST_ASSERT_VAL("mmap2", !aslr_record__rewrite(&view, event, NULL));
+		data = event->mmap2.build_id;
+		TEST_ASSERT_VAL("reserved", !event->mmap2.__reserved_1 &&
+				!event->mmap2.__reserved_2 &&
+				event->mmap2.build_id_size == sizes[i]);
+		TEST_ASSERT_VAL("build-id of mmap2", (!size || data[size - 1] == 0xff) &&
+				(size == BUILD_ID_SIZE || !data[size]) &&
+				data[BUILD_ID_SIZE - 1] == (size == BUILD_ID_SIZE ? 0xff : 0));
+		free(event);
+
+		event = new_event(PERF_RECORD_HEADER_BUILD_ID, PERF_RECORD_MISC_BUILD_ID_SIZE,
+				  sizeof(*build_id) + 8);
+		TEST_ASSERT_VAL("out of memory", event);
+		build_id = &event->build_id;
+		memset(build_id->data, 0xff, 24);
+		build_id->size = sizes[i];
+		TEST_ASSERT_VAL("build-id", !aslr_record__rewrite(&view, event, NULL) &&
+				build_id->size == sizes[i] && !build_id->reserved2__ &&
+				(!size || build_id->data[size - 1] == 0xff) &&
+				(size == BUILD_ID_SIZE || !build_id->data[size]));
+		free(event);
+		aslr_spaces__delete(view.spaces);
+	}
+	return TEST_OK;
 }
 
 #define MAPPINGS	"4:cpu\0006:kprobe\0007:uprobe\00028:msr"
@@ -714,6 +823,11 @@ static int test__aslr_text_numbers(struct test_suite *t __maybe_unused, int subt
 		{ "fffff", "fffff", false },
 		{ "0123456789abcdef0123456789abcdef01234567",
 		  "0123456789abcdef0123456789abcdef01234567", false },
+		/* Several numbers without a space between them. */
+		{ "00007f1234560010ffffffff97012345", "00000000000000000000000000000000", true },
+		{ "00007f1234560010ffffffff97012345", "00007f12345600100000000000000000", false },
+		{ "404040404040404040404040", "404040404040404040404040", false },
+		{ "0x0000000000000000000000404040", "0x0000000000000000000000%s", false },
 		{ "100000000", "000000000", false },
 		{ "ffffffff", "ffffffff", false },
 		{ "cpu/config=0x1a8010001c0/", "cpu/config=0x1a8010001c0/", true },
@@ -1132,6 +1246,8 @@ static struct test_case tests__aslr_record[] = {
 	TEST_CASE("aslr short records", aslr_record_short),
 	TEST_CASE("aslr table of event attributes", aslr_attr_table),
 	TEST_CASE("aslr records of any size", aslr_record_sizes),
+	TEST_CASE("aslr counts that are read", aslr_record_read),
+	TEST_CASE("aslr build-ids in records", aslr_record_build_ids),
 	TEST_CASE("aslr event attributes", aslr_attrs),
 	TEST_CASE("aslr numbers in text", aslr_text_numbers),
 	TEST_CASE("aslr tracing data", aslr_tracing),

@@ -82,7 +82,9 @@ static const struct field fields[] = {
 	  .words = { { GUEST_KERNEL, GUEST_TEXT + 0x777 } } },
 	{ .name = "id", .bit = PERF_SAMPLE_ID, .words = { { KEEP, LIB } } },
 	{ .name = "stream id", .bit = PERF_SAMPLE_STREAM_ID, .words = { { KEEP, LIB } } },
-	{ .name = "cpu", .bit = PERF_SAMPLE_CPU, .words = { { KEEP, LIB } } },
+	{ .name = "cpu", .bit = PERF_SAMPLE_CPU, .words = { { KEEP, RAW_WORD(3, 0) } } },
+	{ .name = "cpu, reserved", .bit = PERF_SAMPLE_CPU,
+	  .words = { { ZERO, RAW_WORD(0, 0x7f12) } } },
 	{ .name = "period", .bit = PERF_SAMPLE_PERIOD, .words = { { KEEP, LIB } } },
 	{ .name = "read", .bit = PERF_SAMPLE_READ, .words = { { KEEP, LIB } } },
 	{ .name = "read, id", .bit = PERF_SAMPLE_READ, .read_format = PERF_FORMAT_ID,
@@ -294,6 +296,10 @@ static int check_sample(struct sample_test *st)
 	}
 	free(out);
 
+	/* A stack at the end is what there is. */
+	if (st->attr.sample_type == PERF_SAMPLE_STACK_USER)
+		size = sizeof(struct perf_event_header) + sizeof(u64);
+
 	/* Cut off anywhere, it is refused. */
 	for (size_t cut = sizeof(struct perf_event_header); !ret && cut < size; cut++) {
 		err = rewrite(st, cut, &out);
@@ -480,13 +486,14 @@ static int test__aslr_sample_lies(struct test_suite *t __maybe_unused, int subte
 		  .words = { { KEEP, 1 }, { KEEP, 1 } } },
 		{ .name = "registers", .bit = PERF_SAMPLE_REGS_INTR, .regs = -1ULL,
 		  .words = { { KEEP, 1 }, { KEEP, 1 } } },
-		{ .name = "stack, size", .bit = PERF_SAMPLE_STACK_USER,
+		{ .name = "stack, size", .bit = PERF_SAMPLE_STACK_USER | PERF_SAMPLE_WEIGHT,
 		  .words = { { KEEP, 16 }, { KEEP, 1 }, { KEEP, 1 } } },
-		{ .name = "stack, huge size", .bit = PERF_SAMPLE_STACK_USER,
+		{ .name = "stack, huge size", .bit = PERF_SAMPLE_STACK_USER | PERF_SAMPLE_WEIGHT,
 		  .words = { { KEEP, -8ULL }, { KEEP, 1 }, { KEEP, 1 } } },
-		{ .name = "stack, huger size", .bit = PERF_SAMPLE_STACK_USER,
+		{ .name = "stack, huger size", .bit = PERF_SAMPLE_STACK_USER | PERF_SAMPLE_WEIGHT,
 		  .words = { { KEEP, -16ULL }, { KEEP, 1 }, { KEEP, 1 } } },
-		{ .name = "stack, size not of words", .bit = PERF_SAMPLE_STACK_USER,
+		{ .name = "stack, size not of words",
+		  .bit = PERF_SAMPLE_STACK_USER | PERF_SAMPLE_WEIGHT,
 		  .words = { { KEEP, 7 }, { KEEP, 1 }, { KEEP, 1 } } },
 		{ .name = "aux, size", .bit = PERF_SAMPLE_AUX,
 		  .words = { { KEEP, 24 }, { KEEP, 1 }, { KEEP, 1 } } },
@@ -533,6 +540,52 @@ static int test__aslr_sample_lies(struct test_suite *t __maybe_unused, int subte
 			ret = TEST_FAIL;
 		}
 		free(in);
+		aslr_spaces__delete(st.view.spaces);
+	}
+	return ret;
+}
+
+/* A stack is blanked whatever it says of its size, if nothing has to be found behind it. */
+static int test__aslr_sample_bad_stacks(struct test_suite *t __maybe_unused,
+					int subtest __maybe_unused)
+{
+	static const struct {
+		struct field	field;
+		unsigned int	nr_bad;
+		unsigned int	nr_out;
+	} rows[] = {
+		{ { .words = { { KEEP, 16 }, { KEEP, 1 }, { KEEP, 1 }, { KEEP, 16 } } }, 0, 1 },
+		{ { .words = { { KEEP, 16 }, { KEEP, 1 }, { KEEP, 1 }, { KEEP, 17 } } }, 1, 1 },
+		{ { .words = { { KEEP, 16 }, { KEEP, 1 }, { KEEP, 1 }, { KEEP, -1ULL } } }, 1, 1 },
+		{ { .words = { { KEEP, 16 }, { KEEP, 1 }, { KEEP, 1 } } }, 1, 1 },
+		{ { .words = { { KEEP, 15 }, { KEEP, 1 }, { KEEP, 1 }, { KEEP, 1 } } }, 1, 1 },
+		{ { .words = { { KEEP, -8ULL }, { KEEP, 1 }, { KEEP, 1 } } }, 1, 1 },
+		{ { .words = { { KEEP, 8 } } }, 1, 1 },
+		{ { .words = { { KEEP, 0 } } }, 0, 1 },
+		/* What is behind it is found. */
+		{ { .bit = PERF_SAMPLE_WEIGHT,
+		    .words = { { KEEP, 8 }, { KEEP, 1 }, { KEEP, 9 }, { KEEP, 5 } } }, 1, 2 },
+	};
+	int ret = TEST_OK;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct field field = rows[i].field;
+		union perf_event *out = NULL;
+		struct sample_test st;
+		int err;
+
+		field.bit |= PERF_SAMPLE_STACK_USER;
+		field.name = "stack";
+		if (sample_test__init(&st) || add_field(&st, &field))
+			return TEST_FAIL;
+		err = rewrite(&st, sizeof(struct perf_event_header) + st.nr_in * sizeof(u64), &out);
+		if (err || st.stats.nr_bad_stacks != rows[i].nr_bad || out->sample.array[0] ||
+		    out->header.size != sizeof(out->header) + rows[i].nr_out * sizeof(u64)) {
+			pr_debug("stack %u: error %d, %" PRIu64 " bad\n", i, err,
+				 st.stats.nr_bad_stacks);
+			ret = TEST_FAIL;
+		}
+		free(out);
 		aslr_spaces__delete(st.view.spaces);
 	}
 	return ret;
@@ -756,6 +809,7 @@ static struct test_case tests__aslr_sample[] = {
 	TEST_CASE("aslr all fields of samples", aslr_sample_all),
 	TEST_CASE("aslr spaces of samples", aslr_sample_ip),
 	TEST_CASE("aslr samples that lie", aslr_sample_lies),
+	TEST_CASE("aslr stacks of samples", aslr_sample_bad_stacks),
 	TEST_CASE("aslr frames of samples", aslr_sample_frames),
 	TEST_CASE("aslr payloads of samples", aslr_sample_payload),
 	TEST_CASE("aslr table of fields", aslr_sample_table),

@@ -42,6 +42,7 @@ enum what {
 	SPAWN,
 	/* @addr is the thread. */
 	THREAD,
+	EXEC,
 	EXIT,
 };
 
@@ -104,6 +105,11 @@ static int do_step(struct aslr_spaces *spaces, const struct step *step, u64 *ima
 	case THREAD:
 		return aslr_spaces__fork(spaces, step->machine, step->pid, step->pid, step->addr,
 					 /*inherit=*/true);
+	case EXEC:
+		space = aslr_spaces__process(spaces, step->machine, step->pid);
+		if (space)
+			aslr_space__exec(space);
+		return space ? 0 : -ENOMEM;
 	case EXIT:
 		aslr_spaces__exit(spaces, step->machine, step->pid, step->addr);
 		return 0;
@@ -288,6 +294,25 @@ static const struct scenario scenarios[] = {
 		{ MAP, HOST, 1, LIB - 0x3000, 0x1000, LIKE, 1, -0x3000ULL },
 		{ MAP, HOST, 1, LIB + 0x2000, 0x2000, LIKE, 1, 0x2000 },
 		{ MAP, HOST, 1, LIB + 0x2000000, 0x1000, NOT_LIKE, 1, 0x2000000 },
+	} },
+	{ "another program, over a range of the one before", {
+		{ MAP, HOST, 1, 0x400000, 0x2000000, APART, 0, 0 },
+		{ EXEC, HOST, 1, 0, 0, ANY, 0, 0 },
+		{ AT, HOST, 1, 0x401234, 0, LIKE, 0, 0x1234 },
+		{ MAP, HOST, 1, 0x400000, 0x5000, APART, 0, 0 },
+		{ MAP, HOST, 1, 0x1000000, 0x1000, APART, 0, 0 },
+		{ AT, HOST, 1, 0x1001000, 0, LIKE, 0, 0xc01000 },
+		{ MAP, HOST, 1, 0x405000, 0x1000, LIKE, 3, 0x5000 },
+		{ MAP, HOST, 1, 0x400000, 0x5000, LIKE, 3, 0 },
+		{ FORK, HOST, 2, 1, 0, ANY, 0, 0 },
+		{ MAP, HOST, 2, 0x1000000, 0x1000, LIKE, 4, 0 },
+		{ AT, HOST, 2, 0x1001000, 0, LIKE, 0, 0xc01000 },
+	} },
+	{ "another program, beside a range of the one before", {
+		{ MAP, HOST, 1, LIB, 0x1000, APART, 0, 0 },
+		{ EXEC, HOST, 1, 0, 0, ANY, 0, 0 },
+		{ MAP, HOST, 1, LIB + 0x1000, 0x1000, APART, 0, 0 },
+		{ MAP, HOST, 1, LIB - 0x2000, 0x1000, APART, 0, 0 },
 	} },
 	{ "an executable that isn't PIE, and what is fixed", {
 		{ MAP, HOST, 1, 0x400000, 0x5000, APART, 0, 0 },
@@ -908,17 +933,20 @@ static int test__aslr_shared(struct test_suite *t __maybe_unused, int subtest __
 {
 	const struct aslr_zone *zones = aslr_zones[ASLR_SPACE__USER];
 	struct aslr_ranges *parent = aslr_ranges__new(zones), *child;
+	struct aslr_range over = {
+		.start	= LIB + 2000 * 0x4000 + 0x1000,
+		.last	= LIB + 2001 * 0x4000 + 0xfff,
+	};
 	const struct aslr_range *range;
 	unsigned int nr_chunks;
-	u64 image = 0, was;
+	u64 was;
 
 	TEST_ASSERT_VAL("out of memory", parent);
 	for (u64 i = 0; i < 4000; i++) {
 		u64 start = LIB + i * 0x4000;
+		struct aslr_range new = { .start = start, .last = start + 0x1fff };
 
-		image = 0;
-		TEST_ASSERT_VAL("map", !aslr_ranges__lay(parent, zones, start, start + 0x1fff,
-							 &image));
+		TEST_ASSERT_VAL("map", !aslr_ranges__lay(parent, zones, &new));
 	}
 	was = aslr_ranges__find(parent, LIB + 2000 * 0x4000)->image;
 
@@ -930,9 +958,7 @@ static int test__aslr_shared(struct test_suite *t __maybe_unused, int subtest __
 				  &RC_CHK_ACCESS(child)->old) == nr_chunks);
 
 	/* The second half of one and the first of the next. */
-	image = 0;
-	TEST_ASSERT_VAL("map over", !aslr_ranges__lay(child, zones, LIB + 2000 * 0x4000 + 0x1000,
-						      LIB + 2001 * 0x4000 + 0xfff, &image));
+	TEST_ASSERT_VAL("map over", !aslr_ranges__lay(child, zones, &over));
 	TEST_ASSERT_VAL("most is shared",
 			nr_shared(&RC_CHK_ACCESS(parent)->old,
 				  &RC_CHK_ACCESS(child)->old) >= nr_chunks - 2 &&
@@ -1393,6 +1419,108 @@ static int test__aslr_guard(struct test_suite *t __maybe_unused, int subtest __m
 	return ret;
 }
 
+/* What is near to something, and what is so only by what need not be an address. */
+static int test__aslr_near(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
+{
+	const u64 tib = 1ULL << 40, page = HEAP + 0x10000;
+	struct aslr_cache *cache = aslr_cache__new();
+	struct aslr_space *space = aslr_space__new(ASLR_SPACE__USER, cache), *child;
+	u64 image, again;
+
+	TEST_ASSERT_VAL("out of memory", cache && space);
+	TEST_ASSERT_VAL("nothing", !aslr_space__is_near(space, 0) &&
+			!aslr_space__is_near(space, LIB) &&
+			!aslr_space__is_near(space, 128 * tib - 1) &&
+			aslr_space__is_near(space, 128 * tib));
+
+	TEST_ASSERT_VAL("range", !aslr_space__add(space, LIB, LIB + 0xfff, &image));
+	TEST_ASSERT_VAL("terabyte", aslr_space__is_near(space, LIB - LIB % tib) &&
+			aslr_space__is_near(space, LIB - LIB % tib + tib - 1));
+	TEST_ASSERT_VAL("another one", !aslr_space__is_near(space, LIB - LIB % tib - 1));
+	TEST_ASSERT_VAL("two terabytes",
+			!aslr_space__add(space, 3 * tib - 0x1000, 4 * tib + 0xfff, &image) &&
+			!aslr_space__is_near(space, 2 * tib - 1) &&
+			aslr_space__is_near(space, 2 * tib) &&
+			aslr_space__is_near(space, 5 * tib - 1) &&
+			!aslr_space__is_near(space, 5 * tib));
+
+	TEST_ASSERT_VAL("number", !aslr_space__translate_unsure(space, page + 5, &image));
+	TEST_ASSERT_VAL("is no address", !aslr_space__has_page(space, page) &&
+			!aslr_space__is_near(space, page) && !aslr_cache__knows(cache, page));
+	TEST_ASSERT_VAL("same image", !aslr_space__translate_unsure(space, page + 7, &again) &&
+			again == image + 2);
+	TEST_ASSERT_VAL("address", !aslr_space__translate(space, page + 7, &again) &&
+			again == image + 2);
+	TEST_ASSERT_VAL("is one", aslr_space__has_page(space, page) &&
+			aslr_space__is_near(space, page) && aslr_cache__knows(cache, page));
+	TEST_ASSERT_VAL("and stays one", !aslr_space__translate_unsure(space, page, &again) &&
+			again == image - 5 && aslr_space__has_page(space, page));
+	TEST_ASSERT_VAL("count", aslr_space__nr_pages(space) == 1);
+	TEST_ASSERT_VAL("number in a range",
+			!aslr_space__translate_unsure(space, LIB + 5, &image) &&
+			!aslr_space__translate(space, LIB + 5, &again) && image == again);
+
+	child = aslr_space__fork(space);
+	TEST_ASSERT_VAL("child", child && aslr_space__is_near(child, LIB) &&
+			aslr_space__is_near(child, page) && !aslr_space__has_page(child, page));
+	aslr_space__delete(child);
+	aslr_space__delete(space);
+	aslr_cache__delete(cache);
+	return TEST_OK;
+}
+
+/* Where the heap may be of a program at a fixed address. */
+static int test__aslr_heap(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
+{
+	const u64 exe = 0x401000, end = 0x402000, low = 0x40000000, brk = 0x168e3000;
+	struct aslr_cache *cache = aslr_cache__new();
+	struct aslr_space *space = aslr_space__new(ASLR_SPACE__USER, cache);
+	u64 image;
+
+	TEST_ASSERT_VAL("out of memory", cache && space);
+	TEST_ASSERT_VAL("no program", !aslr_space__may_be_heap(space, brk) &&
+			!aslr_space__may_be_heap(space, 0));
+	TEST_ASSERT_VAL("program", !aslr_space__add(space, exe, end - 1, &image));
+	TEST_ASSERT_VAL("32-bit task", !aslr_space__may_be_heap(space, brk));
+	TEST_ASSERT_VAL("library", !aslr_space__add(space, LIB, LIB + 0xfff, &image) &&
+			!aslr_space__add(space, low, low + 0xfff, &image));
+	TEST_ASSERT_VAL("behind the program", !aslr_space__may_be_heap(space, end - 1) &&
+			aslr_space__may_be_heap(space, end) &&
+			aslr_space__may_be_heap(space, end - 1 + 3ULL * SZ_512M) &&
+			!aslr_space__may_be_heap(space, end + 3ULL * SZ_512M));
+	/* It may have begun before. */
+	aslr_space__set_brk(space, brk);
+	TEST_ASSERT_VAL("found running", aslr_space__may_be_heap(space, end) &&
+			aslr_space__may_be_heap(space, brk));
+
+	aslr_space__exec(space);
+	TEST_ASSERT_VAL("exec", !aslr_space__may_be_heap(space, brk));
+	TEST_ASSERT_VAL("program and library", !aslr_space__add(space, exe, end - 1, &image) &&
+			!aslr_space__add(space, LIB, LIB + 0xfff, &image));
+	aslr_space__set_brk(space, 0x1000);
+	aslr_space__set_brk(space, LIB);
+	TEST_ASSERT_VAL("no heap there", aslr_space__may_be_heap(space, end));
+	aslr_space__set_brk(space, brk);
+	TEST_ASSERT_VAL("start", !aslr_space__may_be_heap(space, brk - 1) &&
+			aslr_space__may_be_heap(space, brk) &&
+			!aslr_space__may_be_heap(space, brk + 0x1000));
+	aslr_space__set_brk(space, brk + 0x21000);
+	aslr_space__set_brk(space, brk + 0x1000);
+	TEST_ASSERT_VAL("growth", !aslr_space__may_be_heap(space, brk - 1) &&
+			aslr_space__may_be_heap(space, brk + 0x21000) &&
+			!aslr_space__may_be_heap(space, brk + 0x22000));
+
+	aslr_space__exec(space);
+	TEST_ASSERT_VAL("program that is relocated",
+			!aslr_space__add(space, HEAP, HEAP + 0xfff, &image) &&
+			!aslr_space__add(space, low, low + 0xfff, &image));
+	aslr_space__set_brk(space, brk);
+	TEST_ASSERT_VAL("no low heap", !aslr_space__may_be_heap(space, brk));
+	aslr_space__delete(space);
+	aslr_cache__delete(cache);
+	return TEST_OK;
+}
+
 static int test__aslr_random(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
 {
 	u64 first = 0, second = 0;
@@ -1411,6 +1539,8 @@ static struct test_case tests__aslr_space[] = {
 	TEST_CASE("aslr known addresses", aslr_know),
 	TEST_CASE("aslr shared ranges", aslr_shared),
 	TEST_CASE("aslr guard pages", aslr_guard),
+	TEST_CASE("aslr near addresses", aslr_near),
+	TEST_CASE("aslr heaps", aslr_heap),
 	TEST_CASE("aslr random calls", aslr_random),
 	{ .name = NULL, }
 };

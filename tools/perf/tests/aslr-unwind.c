@@ -342,7 +342,9 @@ static int test__aslr_unwind_binaries(struct test_suite *t __maybe_unused,
 
 		frames_of(getpid(), &frames);
 		stats = aslr_unwind__stats(ut->unwind);
-		if (!rows[i].told != !!frames.nr || !rows[i].told != !stats->nr_cut) {
+		/* libunwind has the address that the sample is of in any case. */
+		if ((rows[i].told ? frames.nr > 1 : !frames.nr) ||
+		    !rows[i].told != !stats->nr_cut) {
 			pr_debug("%s: %u frames, %" PRIu64 " cut\n", rows[i].name, frames.nr,
 				 stats->nr_cut);
 			ret = TEST_FAIL;

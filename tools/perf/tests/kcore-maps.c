@@ -179,8 +179,9 @@ static int kcore_test__init(struct kcore_test *test, const struct layout *layout
 	scnprintf(kallsyms, sizeof(kallsyms),
 		  "%" PRIx64 " T _stext\n"
 		  "%" PRIx64 " T kernel_function\n"
-		  "%" PRIx64 " t module_function\t[module]\n",
-		  layout->stext, layout->stext + 0x100, layout->module + 0x10);
+		  "%" PRIx64 " t module_function\t[module]\n"
+		  "%" PRIx64 " t bpf_prog_1\t[bpf]\n",
+		  layout->stext, layout->stext + 0x100, layout->module + 0x10, layout->bpf);
 	scnprintf(modules, sizeof(modules), "module 16384 0 - Live 0x%" PRIx64 "\n",
 		  layout->module);
 	if (write_file(test, "kallsyms", kallsyms, strlen(kallsyms)))
@@ -344,6 +345,18 @@ static int check_symbol(struct machine *machine, u64 addr, const char *name)
 	return TEST_OK;
 }
 
+/* A BPF program has the symbol of its event, and not that of kallsyms as well. */
+static int check_one_symbol(struct machine *machine, u64 addr)
+{
+	struct map *map = maps__find(machine__kernel_maps(machine), addr);
+	struct symbol *sym = map ? dso__first_symbol(map__dso(map)) : NULL;
+	bool one = sym && !dso__next_symbol(sym);
+
+	map__put(map);
+	TEST_ASSERT_VAL("one symbol", one);
+	return TEST_OK;
+}
+
 static int check_maps(struct machine *machine, const char *expected)
 {
 	char *maps = print_maps(machine);
@@ -377,6 +390,8 @@ static int check_kcore(struct kcore_test *test, const struct segment *segments, 
 		ret = check_symbol(machine, layout->module + 0x10, "module_function");
 	if (ret == TEST_OK)
 		ret = check_symbol(machine, layout->bpf, "bpf_prog_1");
+	if (ret == TEST_OK)
+		ret = check_one_symbol(machine, layout->bpf);
 	machine__exit(machine);
 	return ret;
 }
@@ -803,6 +818,65 @@ static int test__kcore_maps__bpf(struct test_suite *t __maybe_unused,
 	return ret;
 }
 
+/* What a copy has of a kernel between modules: the kernel is part of two segments. */
+static const struct layout around = { .stext = 0x50000, .module = 0x20000, .bpf = 0x90000, };
+
+static const char around_kallsyms[] =
+	"20010 t module_function\t[module]\n"
+	"50000 T _stext\n"
+	"50100 T kernel_function\n"
+	"60000 T _etext\n"
+	"80000 t other_function\t[other]\n";
+
+static int check_copy(struct kcore_test *test, const char *to_dir)
+{
+	const struct segment segment = { 0x10000, 0x81000, page_size };
+	const size_t size = page_size + segment.end - segment.start;
+	struct kcore_file *file = calloc(1, size);
+	struct kcore_test copy = *test;
+	char expected[256];
+	int ret;
+
+	TEST_ASSERT_VAL("memory", file);
+	kcore_file__init(file, &segment, 1);
+	ret = write_file(test, "kcore", file, size);
+	free(file);
+	TEST_ASSERT_VAL("kcore", ret == TEST_OK);
+	TEST_ASSERT_VAL("kallsyms", !write_file(test, "kallsyms", around_kallsyms,
+						strlen(around_kallsyms)));
+	TEST_ASSERT_VAL("copy", !kcore_copy(test->dir, to_dir));
+
+	scnprintf(copy.dir, sizeof(copy.dir), "%s", to_dir);
+	scnprintf(copy.kallsyms, sizeof(copy.kallsyms), "%s/kallsyms", to_dir);
+	scnprintf(expected, sizeof(expected),
+		  "20000-50000 %x kcore\n"
+		  "50000-60000 %x kernel\n"
+		  "60000-81000 %x kcore\n"
+		  "90000-91000 0 bpf_prog_1\n",
+		  page_size, page_size + 0x30000, page_size + 0x40000);
+	TEST_ASSERT_VAL("machine", !create_machine(&copy));
+	ret = load_kernel(&copy) ? TEST_FAIL : check_maps(&copy.machine, expected);
+	machine__exit(&copy.machine);
+	return ret;
+}
+
+static int test__kcore_maps__copy(struct test_suite *t __maybe_unused,
+				  int subtest __maybe_unused)
+{
+	char to_dir[] = "/tmp/perf-test-kcore-maps-XXXXXX";
+	int ret = skip_without_libelf();
+	struct kcore_test test = {};
+
+	if (ret)
+		return ret;
+	TEST_ASSERT_VAL("init", !kcore_test__init(&test, &around));
+	TEST_ASSERT_VAL("directory", mkdtemp(to_dir));
+	ret = check_copy(&test, to_dir);
+	rm_rf(to_dir);
+	kcore_test__exit(&test);
+	return ret;
+}
+
 /* Threads that search addresses that have a map with and without kcore. */
 struct search {
 	const struct kcore_test *test;
@@ -825,6 +899,9 @@ static void *search_thread(void *arg)
 				__atomic_fetch_add(&search->missed, 1, __ATOMIC_RELAXED);
 			map__put(map);
 		}
+		/* This one has its symbol before and after. */
+		if (!maps__find_symbol(search->maps, layout->bpf, NULL))
+			__atomic_fetch_add(&search->missed, 1, __ATOMIC_RELAXED);
 	}
 	return NULL;
 }
@@ -878,6 +955,8 @@ static struct test_case tests__kcore_maps[] = {
 			 kcore_maps__overlap, "no libelf"),
 	TEST_CASE_REASON("kcore maps, BPF programs stay",
 			 kcore_maps__bpf, "no libelf"),
+	TEST_CASE_REASON("kcore maps, a copy with modules around the kernel",
+			 kcore_maps__copy, "no libelf"),
 	TEST_CASE_REASON("kcore maps, a bad kcore changes nothing",
 			 kcore_maps__refused, "no libelf"),
 	TEST_CASE_REASON("kcore maps, searches while kcore is loaded",

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 #include <sys/wait.h>
-#include <internal/rc_check.h>
 #include <linux/compiler.h>
 #include <linux/kernel.h>
 #include "debug.h"
@@ -19,7 +18,16 @@
 #include "maps.h"
 #include "tests.h"
 
-#ifdef REFCNT_CHECKING
+/* Not REFCNT_CHECKING, the lack of which is to be noticed. */
+#if defined(__SANITIZE_ADDRESS__)
+#define ADDRESS_IS_SANITIZED
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ADDRESS_IS_SANITIZED
+#endif
+#endif
+
+#ifdef ADDRESS_IS_SANITIZED
 #include <sanitizer/common_interface_defs.h>
 #include <sanitizer/lsan_interface.h>
 

@@ -4,6 +4,7 @@
  * moves, inserts, removes and loads maps: no search may miss. What the searches
  * can't tell, a build with -fsanitize=thread does.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <pthread.h>
@@ -244,7 +245,11 @@ static int shrink(struct machine *machine, unsigned int i)
 static int change_maps(struct machine *machine, struct map *roaming_map,
 		       const struct searcher *searchers)
 {
-	int err = 0;
+	int err = maps__load_maps(machine__kernel_maps(machine));
+
+	/* The kernel has symbols, the modules have no files to load. */
+	if (err == -ENOENT)
+		err = 0;
 
 	for (unsigned int i = 0; !err && (i < NR_MOVES || min_passes(searchers) < NR_PASSES); i++) {
 		err = move_kernel(machine, i) ?:

@@ -35,6 +35,8 @@ struct aslr_attrs {
 	/* As in struct perf_env: "type:name", NUL, as often as there are mappings. */
 	const char		*pmu_mappings;
 	int			nr_pmu_mappings;
+	/* Of the machine, as soon as its header feature was there. */
+	u32			nr_cpus;
 };
 
 /* What happens to a field of struct perf_event_attr. */

@@ -4,7 +4,6 @@
  */
 #include "aslr-header.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
@@ -19,6 +18,8 @@
 #include "aslr-attr.h"
 #include "aslr-bpf.h"
 #include "aslr-bytes.h"
+#include "aslr-hex.h"
+#include "aslr-record.h"
 #include "aslr-spaces.h"
 #include "aslr-tracing.h"
 #include "debug.h"
@@ -26,25 +27,31 @@
 #include "header.h"
 #include "machine.h"
 
-/* Fewer digits are no address, more are no number. */
-#define MIN_DIGITS	5
-#define MAX_DIGITS	16
+/* User space that all processes have, and where kernels begin. */
+#define USER_END	BIT_ULL(47)
+#define CANONICAL_START	0xffff800000000000ULL
+#define TIB		BIT_ULL(40)
 
-/* Is the number @value, written as @digits, an address? */
-static bool is_address(const struct aslr_attrs *attrs, const char *digits, bool prefix,
-		       u64 value)
+/* Is the number @value, as it is written at @hex, an address? */
+static bool is_address(const struct aslr_attrs *attrs, const struct aslr_hex *hex)
 {
-	size_t nr = strlen(digits);
+	u64 value = hex->value;
 
 	if (aslr_attrs__keep(attrs, value))
 		return false;
+	/* Of a hash or identifier, of which any 12 digits could be an address. */
+	if (hex->part)
+		return hex->nr == ASLR_HEX_DIGITS && value >= TIB &&
+		       (value >= CANONICAL_START || value < USER_END) &&
+		       (attrs->mappings_to_come || aslr_spaces__know(attrs->spaces, value));
 	if (value >= BIT_ULL(32))
 		return true;
 	/* A pid, a count: decimal. */
-	if (!prefix && strspn(digits, "0123456789") == nr)
+	if (!hex->prefix && strspn(hex->digits, "0123456789") >= hex->nr)
 		return false;
 	/* It may be one later, if it isn't a word. */
-	if (attrs->mappings_to_come && (prefix || strcspn(digits, "0123456789") < nr))
+	if (attrs->mappings_to_come &&
+	    (hex->prefix || strcspn(hex->digits, "0123456789") < hex->nr))
 		return value >= SZ_64K;
 	return aslr_spaces__know(attrs->spaces, value);
 }
@@ -60,35 +67,27 @@ static size_t clear_behind(char *string, size_t size)
 
 void aslr_header__rewrite_text(struct aslr_attrs *attrs, char *text, size_t size)
 {
-	size_t len = clear_behind(text, size), nr;
+	size_t len = clear_behind(text, size);
+	struct aslr_hex hex = { .text = text, .pos = text, .end = text + len };
 
-	for (size_t i = 0; i < len; i += nr + 1) {
-		bool prefix = i >= 2 && text[i - 2] == '0' && tolower(text[i - 1]) == 'x';
-		char digits[MAX_DIGITS + 1] = "";
-		size_t new_nr = 0;
-		u64 value, new;
+	while (aslr_hex__next(&hex)) {
+		u64 new = aslr_attrs__new_addr(attrs, hex.value);
+		char digits[ASLR_HEX_DIGITS + 1];
+		unsigned int nr = 0;
 
-		while (i < len && text[i] == '0' && i + 1 < len && isxdigit(text[i + 1]))
-			i++;
-		for (nr = 0; i + nr < len && isxdigit(text[i + nr]); nr++)
-			;
-		if (nr < MIN_DIGITS || nr > MAX_DIGITS)
-			continue;
+		if (new && !hex.part)
+			nr = snprintf(digits, sizeof(digits), "%" PRIx64, new);
 
-		memcpy(digits, text + i, nr);
-		value = strtoull(digits, NULL, 16);
-		new = aslr_attrs__new_addr(attrs, value);
-		if (new)
-			new_nr = snprintf(digits, sizeof(digits), "%" PRIx64, new);
-
-		if (new && (new_nr <= nr || len - nr + new_nr < size)) {
-			memmove(text + i + new_nr, text + i + nr, len - i - nr);
-			memcpy(text + i, digits, new_nr);
-			len = len - nr + new_nr;
+		if (nr && (nr <= hex.nr || len - hex.nr + nr < size)) {
+			memmove(hex.at + nr, hex.pos, hex.end - hex.pos);
+			memcpy(hex.at, digits, nr);
+			len = len - hex.nr + nr;
 			memset(text + len, 0, size - len);
-			nr = new_nr;
-		} else if (new || is_address(attrs, digits, prefix, value)) {
-			memset(text + i, '0', nr);
+			hex.pos = hex.at + nr;
+			hex.end = text + len;
+		} else if (new || is_address(attrs, &hex)) {
+			memset(hex.at, '0', hex.nr);
+			hex.pos = hex.at + hex.nr;
 		}
 	}
 }
@@ -134,6 +133,19 @@ static void walk(struct aslr_bytes *section, const char *layout, struct aslr_att
 		case '8':
 			nr = aslr_bytes__take_u64(section);
 			break;
+		case 'C':
+			attrs->nr_cpus = aslr_bytes__take_u32(section);
+			break;
+		case 'c':
+			nr = attrs->nr_cpus;
+			if (!nr)
+				return;
+			break;
+		case '?':
+			/* But for padding */
+			if (section->end - section->pos < (ssize_t)sizeof(u64))
+				return;
+			break;
 		case 's':
 			take_string(section);
 			break;
@@ -147,21 +159,18 @@ static void walk(struct aslr_bytes *section, const char *layout, struct aslr_att
 			nr = aslr_bytes__take_u64(section);
 			aslr_bytes__take(section, (nr / 64 + !!(nr % 64)) * sizeof(u64));
 			break;
-		case '[':
+		default: /* '[' */
 			while (nr-- && !section->bad)
 				walk(section, layout + 1, attrs);
 			layout = closing(layout + 1);
-			break;
-		default: /* '*' */
-			section->pos = section->end;
 		}
 	}
 }
 
 /* A sequence of records with a name at the end. */
-static int check_build_ids(struct aslr_attrs *attrs __maybe_unused, void *buf, size_t *size)
+static int rewrite_build_ids(struct aslr_attrs *attrs __maybe_unused, void *buf, size_t *size)
 {
-	const struct perf_record_header_build_id *entry;
+	struct perf_record_header_build_id *entry;
 	/* There was no pid once. */
 	const size_t fixed = sizeof(*entry) - sizeof(entry->pid);
 
@@ -171,6 +180,10 @@ static int check_build_ids(struct aslr_attrs *attrs __maybe_unused, void *buf, s
 		    entry->header.size > *size - pos ||
 		    !memchr((const void *)entry + fixed, '\0', entry->header.size - fixed))
 			return -EINVAL;
+		if (entry->header.size <= sizeof(*entry))
+			continue;
+		aslr_record__clear_build_id(entry);
+		clear_behind(entry->filename, entry->header.size - sizeof(*entry));
 	}
 	return 0;
 }
@@ -254,18 +267,18 @@ static int rewrite_bpf_prog_info(struct aslr_attrs *attrs, void *buf, size_t *si
 static const struct aslr_feature aslr_features[HEADER_LAST_FEATURE] = {
 	ROW_FN(TRACING_DATA, REWRITE, rewrite_tracing_data,
 	       "formats of tracepoints and of printk stay, kernel symbols go"),
-	ROW_FN(BUILD_ID, KEEP, check_build_ids, "build-ids and file names"),
+	ROW_FN(BUILD_ID, KEEP, rewrite_build_ids, "build-ids and file names"),
 	ROW_LAYOUT(HOSTNAME, KEEP, "s", "name"),
 	ROW_LAYOUT(OSRELEASE, KEEP, "s", "version"),
 	ROW_LAYOUT(VERSION, KEEP, "s", "version"),
 	ROW_LAYOUT(ARCH, KEEP, "s", "name"),
-	ROW_LAYOUT(NRCPUS, KEEP, "44", "count"),
+	ROW_LAYOUT(NRCPUS, KEEP, "C4", "count"),
 	ROW_LAYOUT(CPUDESC, KEEP, "s", "name"),
 	ROW_LAYOUT(CPUID, KEEP, "s", "name"),
 	ROW_LAYOUT(TOTAL_MEM, KEEP, "8", "size"),
 	ROW_LAYOUT(CMDLINE, REWRITE, "4[t]", "without addresses"),
 	ROW_FN(EVENT_DESC, REWRITE, rewrite_event_desc, "attributes, names and ids of events"),
-	ROW_LAYOUT(CPU_TOPOLOGY, KEEP, "4[s]4[s]*", "CPU numbers"),
+	ROW_LAYOUT(CPU_TOPOLOGY, KEEP, "4[s]4[s]?c[44]?4[s]c[4]", "CPU numbers"),
 	ROW_LAYOUT(NUMA_TOPOLOGY, KEEP, "4[488s]", "node and CPU numbers, sizes"),
 	ROW_LAYOUT(BRANCH_STACK, KEEP, "", "nothing in it"),
 	ROW_LAYOUT(PMU_MAPPINGS, KEEP, "4[4s]", "names and types of PMUs"),

@@ -28,8 +28,9 @@ struct aslr_feature {
 	 * What a section holds that has no @rewrite, nothing is known of what is behind it:
 	 * numbers of 4 and of 8 bytes, s a string with its size before it, t the same but without
 	 * addresses, b a bitmap with its number of bits before it, d bytes with their number
-	 * before them, [] as often as the number before says, * everything up to the end.
-	 * NULL: everything.
+	 * before them, [] as often as the number before says.  C is the number of CPUs, 4 bytes,
+	 * and c that number again, which takes none; where it isn't known nothing is behind it.
+	 * In old profiles the section ends at a ?.
 	 */
 	const char	*layout;
 };

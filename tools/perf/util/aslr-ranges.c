@@ -245,20 +245,21 @@ static const struct aslr_range *aslr_list__prev(const struct aslr_list *list, st
 	return aslr_list__at(list, pos);
 }
 
-/* The first range that ends at or after @addr. */
+/*
+ * The first range that ends at or after @addr.  A CPU can't guess which half it is
+ * in, so there is no branch to guess: [low, low + nr] has it.
+ */
 static struct aslr_pos aslr_list__find(const struct aslr_list *list, u64 addr)
 {
-	unsigned int low = 0, high = list->nr_slots;
+	unsigned int low = 0, nr = list->nr_slots;
 	const RC_STRUCT(aslr_chunk) *chunk;
 	struct aslr_pos pos = {};
 
-	while (low < high) {
-		unsigned int mid = low + (high - low) / 2;
+	while (nr) {
+		unsigned int half = (nr + 1) / 2;
 
-		if (list->slots[mid].last < addr)
-			low = mid + 1;
-		else
-			high = mid;
+		low += half * (list->slots[low + half - 1].last < addr);
+		nr -= half;
 	}
 	pos.chunk = low;
 	if (low == list->nr_slots)
@@ -266,14 +267,12 @@ static struct aslr_pos aslr_list__find(const struct aslr_list *list, u64 addr)
 
 	chunk = aslr_list__chunk(list, pos.chunk);
 	low = 0;
-	high = chunk->nr - 1;
-	while (low < high) {
-		unsigned int mid = low + (high - low) / 2;
+	nr = chunk->nr - 1;
+	while (nr) {
+		unsigned int half = (nr + 1) / 2;
 
-		if (aslr_list__last(list, &chunk->ranges[mid]) < addr)
-			low = mid + 1;
-		else
-			high = mid;
+		low += half * (aslr_list__last(list, &chunk->ranges[low + half - 1]) < addr);
+		nr -= half;
 	}
 	pos.range = low;
 	return pos;
@@ -690,7 +689,7 @@ static bool aslr_ranges__try_fresh(struct aslr_ranges *ranges, const struct aslr
 /* Is @above the rest of @below? */
 static bool aslr_range__is_one_with(const struct aslr_range *below, const struct aslr_range *above)
 {
-	if (below->last + 1 != above->start)
+	if (below->last + 1 != above->start || below->nr_execs != above->nr_execs)
 		return false;
 	if (aslr_range__scattered(below) || aslr_range__scattered(above))
 		return aslr_range__scattered(below) && aslr_range__scattered(above);
@@ -733,18 +732,20 @@ struct aslr_neighbours {
 	/* One that is overlapped, and twice those below and above. */
 	struct aslr_range	ranges[5];
 	unsigned int		nr;
+	u32			nr_execs;
 };
 
 static void add_neighbour(struct aslr_neighbours *near, const struct aslr_range *range, bool is)
 {
-	if (range && is && !aslr_range__scattered(range))
+	if (range && is && !aslr_range__scattered(range) && range->nr_execs == near->nr_execs)
 		near->ranges[near->nr++] = *range;
 }
 
-static void aslr_ranges__neighbours(const struct aslr_ranges *ranges, u64 start, u64 last,
-				    struct aslr_neighbours *near)
+static void aslr_ranges__neighbours(const struct aslr_ranges *ranges,
+				    const struct aslr_range *range, struct aslr_neighbours *near)
 {
 	const struct aslr_list *list = &RC_CHK_ACCESS(ranges)->old;
+	u64 start = range->start, last = range->last;
 	struct aslr_pos pos = aslr_list__find(list, start);
 	const struct aslr_range *first = aslr_list__at(list, pos), *above;
 	const struct aslr_range *below = aslr_list__prev(list, pos);
@@ -753,6 +754,7 @@ static void aslr_ranges__neighbours(const struct aslr_ranges *ranges, u64 start,
 	above = last + 1 ? aslr_ranges__first_from(ranges, last + 1) : NULL;
 
 	near->nr = 0;
+	near->nr_execs = range->nr_execs;
 	/* What was here before, and grows, or goes on below or above. */
 	add_neighbour(near, first, overlapped && first->start <= start);
 	add_neighbour(near, below, below && below->last + 1 == start);
@@ -781,22 +783,21 @@ static bool aslr_ranges__place(struct aslr_ranges *ranges, const struct aslr_zon
 }
 
 int aslr_ranges__lay(struct aslr_ranges *ranges, const struct aslr_zone *zones,
-		     u64 start, u64 last, u64 *image)
+		     struct aslr_range *range)
 {
 	struct aslr_neighbours near;
 	int err;
 
-	aslr_ranges__neighbours(ranges, start, last, &near);
-	err = aslr_ranges__cut(ranges, start, last);
+	aslr_ranges__neighbours(ranges, range, &near);
+	err = aslr_ranges__cut(ranges, range->start, range->last);
 	if (err)
 		return err;
-	if (!*image && !aslr_ranges__place(ranges, zones, &near, start, last, image)) {
-		*image = 0;
+	if (!range->image && !aslr_ranges__place(ranges, zones, &near, range->start, range->last,
+						 &range->image)) {
+		range->image = 0;
 		return -ENOSPC;
 	}
-	return aslr_ranges__insert(ranges, (struct aslr_range) {
-		.start = start, .last = last, .image = *image,
-	});
+	return aslr_ranges__insert(ranges, *range);
 }
 
 int aslr_ranges__remove(struct aslr_ranges *ranges, u64 start, u64 last)

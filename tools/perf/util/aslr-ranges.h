@@ -64,6 +64,12 @@ struct aslr_range {
 	 * images one by one, beside those of the text.
 	 */
 	u64	image;
+	/*
+	 * How often the process had called exec() when it was laid.  Those of other
+	 * programs stay for samples that come late, but nothing gets a place by them:
+	 * it would keep the distance of two mappings that were placed at random.
+	 */
+	u32	nr_execs;
 };
 
 /* How far an arena list is used. */
@@ -132,13 +138,12 @@ const struct aslr_range *aslr_ranges__first_from(const struct aslr_ranges *range
 const struct aslr_range *aslr_ranges__find(const struct aslr_ranges *ranges, u64 addr);
 
 /*
- * Lay a range over what is there, which is cut or goes.  Its image is *@image, or
- * a place that is found for it in @zones and put there if that is 0.  Returns 0,
- * -ENOMEM, or -ENOSPC when there is no place; the ranges may be cut all the same
- * then.
+ * Lay @range over what is there, which is cut or goes.  If its image is 0 then a
+ * place is found for it in @zones, and put there.  Returns 0, -ENOMEM, or -ENOSPC
+ * when there is no place; the ranges may be cut all the same then.
  */
 int aslr_ranges__lay(struct aslr_ranges *ranges, const struct aslr_zone *zones,
-		     u64 start, u64 last, u64 *image);
+		     struct aslr_range *range);
 
 /*
  * Add @range where no other is, and make one of it and those that it touches on

@@ -5,14 +5,22 @@
 #include "aslr-record.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <math.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <linux/bitops.h>
 #include <linux/bits.h>
 #include <linux/build_bug.h>
 #include <linux/kernel.h>
+#include <linux/perf_event.h>
 #include <linux/sizes.h>
 #include <linux/string.h>
 #include "aslr-spaces.h"
+#include "build-id.h"
+#include "cpumap.h"
+#include "debug.h"
 #include "event.h"
 
 /* Longer than any module: who recorded the last one didn't know where it ends. */
@@ -25,6 +33,17 @@
 #define RANDOM_MIN	BIT_ULL(37)
 
 #define TEXT(_member, _text)	offsetof(union perf_event, _member._text)
+
+/* What a record says of a mapping. */
+struct mapping {
+	s32		pid;
+	const char	*filename;
+	u64		start;
+	u64		len;
+	u64		pgoff;
+	/* Not of code, and not of a process' own data, which programs and libraries have. */
+	bool		shared_data;
+};
 
 /* As perf's readers tell the kernel's text from modules. */
 static bool is_kernel_text(const char *filename)
@@ -41,15 +60,22 @@ static bool ends_with(const char *filename, const char *end)
 }
 
 /*
- * Drivers put the physical address there: /dev/mem, wherever the root is, resources
- * of PCI devices in /sys and /proc.
+ * Drivers put the physical address there: /dev/mem, resources of PCI devices in /sys
+ * and /proc; wherever the root is, but for programs and libraries that just have
+ * such a name.
  */
-static bool is_device(const char *filename)
+static bool is_device(const struct mapping *mapping)
 {
+	const char *filename = mapping->filename;
+
 	if (strstarts(filename, "/dev/shm/") || strstarts(filename, "/dev/hugepages/"))
 		return false;
-	return strstarts(filename, "/dev/") || strstarts(filename, "/sys/") ||
-	       strstarts(filename, "/proc/") || ends_with(filename, "/dev/mem");
+	if (strstarts(filename, "/dev/") || strstarts(filename, "/sys/") ||
+	    strstarts(filename, "/proc/") || ends_with(filename, "/dev/mem"))
+		return true;
+	return mapping->shared_data && (strstr(filename, "/dev/") ||
+					strstr(filename, "/sys/devices/") ||
+					strstr(filename, "/proc/bus/"));
 }
 
 /*
@@ -57,9 +83,12 @@ static bool is_device(const char *filename)
  * a file.  Memory without a file has its own address there.
  */
 static struct aslr_space *pgoff_space(struct aslr_view *view, s32 machine,
-				      struct aslr_space *process, const char *filename, u64 pgoff)
+				      struct aslr_space *process, const struct mapping *mapping)
 {
-	if (is_device(filename))
+	const char *filename = mapping->filename;
+	u64 pgoff = mapping->pgoff;
+
+	if (is_device(mapping))
 		return aslr_spaces__phys(view->spaces, machine);
 	if (filename[0] != '/' || strstarts(filename, "//anon"))
 		return process;
@@ -73,15 +102,6 @@ static u64 last_of(u64 start, u64 len)
 {
 	return len - 1 <= -1ULL - start ? start + (len - 1) : -1ULL;
 }
-
-/* What a record says of a mapping. */
-struct mapping {
-	s32		pid;
-	const char	*filename;
-	u64		start;
-	u64		len;
-	u64		pgoff;
-};
 
 static int rewrite_kernel_mapping(struct aslr_view *view, s32 machine, struct mapping *mapping)
 {
@@ -122,7 +142,7 @@ static int rewrite_user_mapping(struct aslr_view *view, s32 machine, struct mapp
 			     aslr_space__translate(space, start, &mapping->start);
 	if (err)
 		return err;
-	space = pgoff_space(view, machine, space, mapping->filename, mapping->pgoff);
+	space = pgoff_space(view, machine, space, mapping);
 	return space ? aslr_space__translate(space, mapping->pgoff, &mapping->pgoff) : 0;
 }
 
@@ -146,9 +166,16 @@ static int rewrite_mapping(struct aslr_view *view, u16 misc, struct mapping *map
 	return err == -ENOSPC ? 1 : err;
 }
 
-/* The fields that MMAP and MMAP2 have at the same place, and the name that they have not. */
+/* There is room for the longest build-id. */
+static void clear_behind(u8 *build_id, size_t size)
+{
+	if (size < BUILD_ID_SIZE)
+		memset(build_id + size, 0, BUILD_ID_SIZE - size);
+}
+
+/* The fields that MMAP and MMAP2 have at the same place, and what they have not. */
 static int rewrite_mapping_record(struct aslr_view *view, struct perf_record_mmap *record,
-				  const char *filename)
+				  const char *filename, bool shared)
 {
 	struct mapping mapping = {
 		.pid		= record->pid,
@@ -156,6 +183,7 @@ static int rewrite_mapping_record(struct aslr_view *view, struct perf_record_mma
 		.start		= record->start,
 		.len		= record->len,
 		.pgoff		= record->pgoff,
+		.shared_data	= shared && record->header.misc & PERF_RECORD_MISC_MMAP_DATA,
 	};
 	int err = rewrite_mapping(view, record->header.misc, &mapping);
 
@@ -167,15 +195,23 @@ static int rewrite_mapping_record(struct aslr_view *view, struct perf_record_mma
 
 static int rewrite_mmap(struct aslr_view *view, union perf_event *event)
 {
-	return rewrite_mapping_record(view, &event->mmap, event->mmap.filename);
+	return rewrite_mapping_record(view, &event->mmap, event->mmap.filename, /*shared=*/true);
 }
 
 static int rewrite_mmap2(struct aslr_view *view, union perf_event *event)
 {
+	struct perf_record_mmap2 *mmap2 = &event->mmap2;
+
 	BUILD_BUG_ON(offsetof(struct perf_record_mmap, pgoff) !=
 		     offsetof(struct perf_record_mmap2, pgoff));
 
-	return rewrite_mapping_record(view, &event->mmap, event->mmap2.filename);
+	if (event->header.misc & PERF_RECORD_MISC_MMAP_BUILD_ID) {
+		clear_behind(mmap2->build_id, mmap2->build_id_size);
+		mmap2->__reserved_1 = 0;
+		mmap2->__reserved_2 = 0;
+	}
+	return rewrite_mapping_record(view, &event->mmap, mmap2->filename,
+				      mmap2->flags & MAP_SHARED);
 }
 
 static int rewrite_ksymbol(struct aslr_view *view, union perf_event *event)
@@ -257,17 +293,130 @@ static int rewrite_auxtrace_error(struct aslr_view *view, union perf_event *even
 	return err;
 }
 
+/* What has more bits in a record than readers take from it: an int, of which -1 means none. */
+static u64 as_int(u64 value)
+{
+	return (s32)value == -1 ? -1ULL : (u32)value;
+}
+
 /* There is a short and a long form. */
-static int cut_time_conv(struct aslr_view *view __maybe_unused, union perf_event *event)
+static int rewrite_time_conv(struct aslr_view *view __maybe_unused, union perf_event *event)
 {
 	struct perf_record_time_conv *time_conv = &event->time_conv;
 
+	time_conv->time_shift = (u16)time_conv->time_shift;
+	time_conv->time_mult = (u32)time_conv->time_mult;
 	if (event->header.size < sizeof(*time_conv)) {
 		event->header.size = offsetof(struct perf_record_time_conv, time_cycles);
 		return 0;
 	}
 	event->header.size = sizeof(*time_conv);
 	memset(time_conv->reserved, 0, sizeof(time_conv->reserved));
+	return 0;
+}
+
+static int rewrite_build_id(struct aslr_view *view __maybe_unused, union perf_event *event)
+{
+	aslr_record__clear_build_id(&event->build_id);
+	return 0;
+}
+
+void aslr_record__clear_build_id(struct perf_record_header_build_id *build_id)
+{
+	/* Else it may be so old that the name begins where the size is now. */
+	if (!(build_id->header.misc & PERF_RECORD_MISC_BUILD_ID_SIZE))
+		return;
+	clear_behind(build_id->data, build_id->size);
+	build_id->reserved1__ = 0;
+	build_id->reserved2__ = 0;
+}
+
+/* The numbers behind its own are of 32 bits, and so are those of guests' entries. */
+static int rewrite_id_index(struct aslr_view *view __maybe_unused, union perf_event *event)
+{
+	struct perf_record_id_index *index = &event->id_index;
+	struct id_index_entry_2 *guest = (void *)&index->entries[index->nr];
+	size_t size = (void *)guest - (void *)index;
+
+	for (u64 i = 0; i < index->nr; i++) {
+		struct id_index_entry *entry = &index->entries[i];
+
+		entry->idx = as_int(entry->idx);
+		entry->cpu = as_int(entry->cpu);
+		entry->tid = as_int(entry->tid);
+	}
+	for (u64 i = 0; i < index->nr && size + index->nr * sizeof(*guest) <= index->header.size;
+	     i++) {
+		guest[i].machine_pid = as_int(guest[i].machine_pid);
+		guest[i].vcpu = as_int(guest[i].vcpu);
+	}
+	return 0;
+}
+
+static int rewrite_thread_map(struct aslr_view *view __maybe_unused, union perf_event *event)
+{
+	struct perf_record_thread_map *threads = &event->thread_map;
+
+	for (u64 i = 0; i < threads->nr; i++) {
+		struct perf_record_thread_map_entry *entry = &threads->entries[i];
+		size_t len = strnlen(entry->comm, sizeof(entry->comm));
+
+		entry->pid = as_int(entry->pid);
+		memset(entry->comm + len, 0, sizeof(entry->comm) - len);
+	}
+	return 0;
+}
+
+/* What to configure, and to which number of 32 bits: what isn't known goes. */
+static int rewrite_stat_config(struct aslr_view *view __maybe_unused, union perf_event *event)
+{
+	struct perf_record_stat_config *config = &event->stat_config;
+	u64 nr = 0;
+
+	for (u64 i = 0; i < config->nr; i++) {
+		struct perf_record_stat_config_entry entry = config->data[i];
+
+		memset(&config->data[i], 0, sizeof(entry));
+		if (entry.tag >= PERF_STAT_CONFIG_TERM__MAX) {
+			pr_warning_once("stat config term %#" PRI_lx64
+					" not known to this perf, dropped\n", entry.tag);
+			continue;
+		}
+		entry.val = as_int(entry.val);
+		config->data[nr++] = entry;
+	}
+	config->nr = nr;
+	return 0;
+}
+
+static int check_stat_round(struct aslr_view *view __maybe_unused, union perf_event *event)
+{
+	return event->stat_round.type > PERF_STAT_ROUND_TYPE__FINAL;
+}
+
+static void clear_padding_of_cpus(struct perf_record_cpu_map_data *data)
+{
+	if (data->type == PERF_CPU_MAP__RANGE_CPUS)
+		data->range_cpu_data.__pad = 0;
+	else if (data->type == PERF_CPU_MAP__MASK && data->mask64_data.long_size == sizeof(u64))
+		memset(data->mask64_data.__pad, 0, sizeof(data->mask64_data.__pad));
+}
+
+static int rewrite_cpu_map(struct aslr_view *view __maybe_unused, union perf_event *event)
+{
+	clear_padding_of_cpus(&event->cpu_map.data);
+	return 0;
+}
+
+/* A scale is a number: the bytes of any address are none, or nearly nothing. */
+static int rewrite_event_update(struct aslr_view *view __maybe_unused, union perf_event *event)
+{
+	struct perf_record_event_update *update = &event->event_update;
+
+	if (update->type == PERF_EVENT_UPDATE__CPUS)
+		clear_padding_of_cpus(&update->cpus.cpus);
+	else if (update->type == PERF_EVENT_UPDATE__SCALE && !isnormal(update->scale.scale))
+		update->scale.scale = 0;
 	return 0;
 }
 
@@ -280,14 +429,37 @@ static size_t array_size(const union perf_event *event, size_t pos, size_t entry
 	return nr > left / entry ? SIZE_MAX : pos + sizeof(nr) + nr * entry;
 }
 
-static size_t namespaces_size(const union perf_event *event)
+/* The values of one event or of its group, as perf_output_read() of the kernel writes them. */
+static size_t read_size(const union perf_event *event, const struct perf_event_attr *attr)
+{
+	size_t pos = offsetof(union perf_event, read.value);
+	size_t times, value, size;
+
+	if (!attr || attr->read_format & ~(PERF_FORMAT_MAX - 1ULL))
+		return 0;
+
+	times = hweight64(attr->read_format & (PERF_FORMAT_TOTAL_TIME_ENABLED |
+					       PERF_FORMAT_TOTAL_TIME_RUNNING)) * sizeof(u64);
+	value = (1 + hweight64(attr->read_format & (PERF_FORMAT_ID | PERF_FORMAT_LOST))) *
+		sizeof(u64);
+	if (!(attr->read_format & PERF_FORMAT_GROUP))
+		return pos + times + value;
+	if (event->header.size - pos < sizeof(u64) + times)
+		return SIZE_MAX;
+	size = array_size(event, pos, value);
+	return size != SIZE_MAX ? times + size : size;
+}
+
+static size_t namespaces_size(const union perf_event *event,
+			      const struct perf_event_attr *attr __maybe_unused)
 {
 	return array_size(event, offsetof(struct perf_record_namespaces, nr_namespaces),
 			  sizeof(struct perf_ns_link_info));
 }
 
 /* Those of guests have another entry for each. */
-static size_t id_index_size(const union perf_event *event)
+static size_t id_index_size(const union perf_event *event,
+			    const struct perf_event_attr *attr __maybe_unused)
 {
 	size_t pos = offsetof(struct perf_record_id_index, nr);
 	size_t size = array_size(event, pos,
@@ -296,43 +468,37 @@ static size_t id_index_size(const union perf_event *event)
 	return size != SIZE_MAX ? size : array_size(event, pos, sizeof(struct id_index_entry));
 }
 
-static size_t thread_map_size(const union perf_event *event)
+static size_t thread_map_size(const union perf_event *event,
+			      const struct perf_event_attr *attr __maybe_unused)
 {
 	return array_size(event, offsetof(struct perf_record_thread_map, nr),
 			  sizeof(struct perf_record_thread_map_entry));
 }
 
-static size_t stat_config_size(const union perf_event *event)
+static size_t stat_config_size(const union perf_event *event,
+			       const struct perf_event_attr *attr __maybe_unused)
 {
 	return array_size(event, offsetof(struct perf_record_stat_config, nr),
 			  sizeof(struct perf_record_stat_config_entry));
 }
 
-static size_t cpus_size(const struct perf_record_cpu_map_data *data)
+/* Where the CPUs end that @data, in the record, tells of. */
+static size_t cpus_end(const union perf_event *event, const struct perf_record_cpu_map_data *data)
 {
-	switch (data->type) {
-	case PERF_CPU_MAP__CPUS:
-		return offsetof(struct perf_record_cpu_map_data, cpus_data.cpu) +
-		       data->cpus_data.nr * sizeof(u16);
-	case PERF_CPU_MAP__MASK:
-		if (data->mask32_data.long_size == sizeof(u32))
-			return offsetof(struct perf_record_cpu_map_data, mask32_data.mask) +
-			       data->mask32_data.nr * sizeof(u32);
-		return offsetof(struct perf_record_cpu_map_data, mask64_data.mask) +
-		       data->mask64_data.nr * sizeof(u64);
-	case PERF_CPU_MAP__RANGE_CPUS:
-		return sizeof(data->type) + sizeof(data->range_cpu_data);
-	default:
-		return 0;
-	}
+	size_t pos = (const void *)data - (const void *)event;
+	size_t size = cpu_map__data_size(data, event->header.size - pos);
+
+	return size ? pos + size : SIZE_MAX;
 }
 
-static size_t cpu_map_size(const union perf_event *event)
+static size_t cpu_map_size(const union perf_event *event,
+			   const struct perf_event_attr *attr __maybe_unused)
 {
-	return offsetof(union perf_event, cpu_map.data) + cpus_size(&event->cpu_map.data);
+	return cpus_end(event, &event->cpu_map.data);
 }
 
-static size_t event_update_size(const union perf_event *event)
+static size_t event_update_size(const union perf_event *event,
+				const struct perf_event_attr *attr __maybe_unused)
 {
 	size_t pos = offsetof(union perf_event, event_update.name);
 	size_t left = event->header.size - pos;
@@ -345,11 +511,11 @@ static size_t event_update_size(const union perf_event *event)
 	case PERF_EVENT_UPDATE__SCALE:
 		return pos + sizeof(event->event_update.scale);
 	case PERF_EVENT_UPDATE__CPUS:
-		if (left < sizeof(u32))
-			return SIZE_MAX;
-		return pos + cpus_size(&event->event_update.cpus.cpus);
+		return cpus_end(event, &event->event_update.cpus.cpus);
 	default:
-		return pos;
+		pr_warning_once("event update of type %#" PRI_lx64
+				" not known to this perf, dropped\n", event->event_update.type);
+		return 0;
 	}
 }
 
@@ -365,10 +531,11 @@ static size_t event_update_size(const union perf_event *event)
 		.min_size = _size, .exact = true, .rewrite = _rewrite,		\
 	}
 
-#define ROW_SIZE(_type, _action, _min_size, _record_size, _why)			\
+#define ROW_SIZE(_type, _action, _min_size, _record_size, _rewrite, _why)	\
 	[PERF_RECORD_##_type] = {						\
 		.name = #_type, .action = ASLR_##_action, .why = _why,		\
 		.min_size = _min_size, .record_size = _record_size,		\
+		.rewrite = _rewrite,						\
 	}
 
 #define ROW_FN(_type, _action, _min_size, _text, _rewrite, _why)		\
@@ -391,7 +558,8 @@ static const struct aslr_record aslr_records[PERF_RECORD_HEADER_MAX] = {
 	ROW_EXACT(THROTTLE, SIZE(throttle), NULL, "numbers of the event"),
 	ROW_EXACT(UNTHROTTLE, SIZE(throttle), NULL, "numbers of the event"),
 	ROW_EXACT(FORK, SIZE(fork), learn_fork, "process and thread numbers"),
-	ROW(READ, KEEP, HEADER + sizeof(u64), "counts, times and numbers of events"),
+	ROW_SIZE(READ, KEEP, HEADER + sizeof(u64), read_size, NULL,
+		 "counts, times and numbers of events"),
 	ROW(SAMPLE, REWRITE, HEADER, "see the fields of samples"),
 	ROW_FN(MMAP2, REWRITE, TEXT(mmap2, filename) + 1, TEXT(mmap2, filename), rewrite_mmap2,
 	       "start, and pgoff where it isn't an offset in a file"),
@@ -400,7 +568,7 @@ static const struct aslr_record aslr_records[PERF_RECORD_HEADER_MAX] = {
 	ROW_EXACT(LOST_SAMPLES, SIZE(lost_samples), NULL, "count"),
 	ROW_EXACT(SWITCH, HEADER, NULL, "times only"),
 	ROW_EXACT(SWITCH_CPU_WIDE, SIZE(switch), NULL, "process and thread numbers"),
-	ROW_SIZE(NAMESPACES, KEEP, TEXT(namespaces, link_info), namespaces_size,
+	ROW_SIZE(NAMESPACES, KEEP, TEXT(namespaces, link_info), namespaces_size, NULL,
 		 "process and thread numbers, device and inode numbers"),
 	ROW_FN(KSYMBOL, REWRITE, TEXT(ksymbol, name) + 1, TEXT(ksymbol, name), rewrite_ksymbol,
 	       "addr"),
@@ -416,24 +584,25 @@ static const struct aslr_record aslr_records[PERF_RECORD_HEADER_MAX] = {
 	ROW(HEADER_TRACING_DATA, REWRITE, SIZE(header_tracing_data),
 	    "see the header feature of that name"),
 	ROW_FN(HEADER_BUILD_ID, KEEP, TEXT(build_id, filename) + 1, TEXT(build_id, filename),
-	       NULL, "build-id and file name"),
+	       rewrite_build_id, "build-id and file name"),
 	ROW_EXACT(FINISHED_ROUND, HEADER, NULL, "nothing in it"),
 	ROW_SIZE(ID_INDEX, KEEP, HEADER + sizeof(u64), id_index_size,
-		 "numbers of events, CPUs and threads"),
+		 rewrite_id_index, "numbers of events, CPUs and threads"),
 	ROW(AUXTRACE_INFO, DROP, 0, "goes with the trace data that it describes"),
 	ROW(AUXTRACE, DROP, 0, "trace data holds addresses"),
 	ROW_FN(AUXTRACE_ERROR, REWRITE, TEXT(auxtrace_error, time) + 1, 0, rewrite_auxtrace_error,
 	       "ip, and addresses in the message; numbers and time stay"),
 	ROW_SIZE(THREAD_MAP, KEEP, HEADER + sizeof(u64), thread_map_size,
-		 "thread numbers and names of tasks"),
-	ROW_SIZE(CPU_MAP, KEEP, HEADER + sizeof(u32), cpu_map_size, "CPU numbers"),
+		 rewrite_thread_map, "thread numbers and names of tasks"),
+	ROW_SIZE(CPU_MAP, KEEP, HEADER + sizeof(u32), cpu_map_size, rewrite_cpu_map,
+		 "CPU numbers"),
 	ROW_SIZE(STAT_CONFIG, KEEP, HEADER + sizeof(u64), stat_config_size,
-		 "how perf stat was set up"),
+		 rewrite_stat_config, "how perf stat was set up"),
 	ROW_EXACT(STAT, SIZE(stat), NULL, "counts and times"),
-	ROW_EXACT(STAT_ROUND, SIZE(stat_round), NULL, "times"),
+	ROW_EXACT(STAT_ROUND, SIZE(stat_round), check_stat_round, "times"),
 	ROW_SIZE(EVENT_UPDATE, REWRITE, TEXT(event_update, name) + 1, event_update_size,
-		 "the name of an event; its unit, scale and CPUs stay"),
-	ROW_FN(TIME_CONV, KEEP, HEADER + 3 * sizeof(u64), 0, cut_time_conv, "clock parameters"),
+		 rewrite_event_update, "the name of an event; its unit, scale and CPUs stay"),
+	ROW_FN(TIME_CONV, KEEP, HEADER + 3 * sizeof(u64), 0, rewrite_time_conv, "clock parameters"),
 	ROW(HEADER_FEATURE, REWRITE, HEADER + sizeof(u64), "see the header features"),
 	ROW(COMPRESSED, REWRITE, HEADER, "its records are written uncompressed"),
 	ROW_EXACT(FINISHED_INIT, HEADER, NULL, "nothing in it"),
@@ -464,13 +633,38 @@ static int clear_padding(union perf_event *event, size_t text, size_t id_size)
 	return 0;
 }
 
-int aslr_record__rewrite(struct aslr_view *view, union perf_event *event, size_t id_size)
+/* The size of the sample_id of an event's records, see perf_event_attr::sample_id_all. */
+static size_t sample_id_size(const struct perf_event_attr *attr)
+{
+	if (!attr || !attr->sample_id_all)
+		return 0;
+	return hweight64(attr->sample_type & (PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_ID |
+					      PERF_SAMPLE_STREAM_ID | PERF_SAMPLE_CPU |
+					      PERF_SAMPLE_IDENTIFIER)) * sizeof(u64);
+}
+
+/* The upper half of the CPU, which only the identifier is behind, is reserved. */
+static void clear_sample_id(union perf_event *event, u64 sample_type)
+{
+	u32 *end = (void *)event + event->header.size;
+
+	if (sample_type & PERF_SAMPLE_CPU)
+		end[sample_type & PERF_SAMPLE_IDENTIFIER ? -3 : -1] = 0;
+}
+
+int aslr_record__rewrite(struct aslr_view *view, union perf_event *event,
+			 const struct perf_event_attr *attr)
 {
 	const struct aslr_record *record = aslr_record__find(event->header.type);
+	size_t id_size = sample_id_size(attr);
 	int err;
 
 	if (event->header.size < record->min_size)
 		return -EINVAL;
+	/* Those that perf itself adds may have none. */
+	if (id_size && event->header.size >= record->min_size + id_size)
+		clear_sample_id(event, attr->sample_type);
+
 	if (record->exact && event->header.size > record->min_size + id_size) {
 		/* Close the gap before the sample_id. */
 		memmove((void *)event + record->min_size,
@@ -478,8 +672,10 @@ int aslr_record__rewrite(struct aslr_view *view, union perf_event *event, size_t
 		event->header.size = record->min_size + id_size;
 	}
 	if (record->record_size) {
-		size_t size = record->record_size(event);
+		size_t size = record->record_size(event, attr);
 
+		if (!size)
+			return 1;
 		if (size > event->header.size - min_t(size_t, id_size, event->header.size))
 			return -EINVAL;
 		memset((void *)event + size, 0, event->header.size - id_size - size);

@@ -25,8 +25,9 @@ struct aslr_rewrite {
 	const u64			*in;
 	const u64			*end;
 	u64				*out;
-	/* The field that is being rewritten. */
+	/* The field that is being rewritten, and how many words it has if that is fixed. */
 	unsigned int			field;
+	unsigned int			nr_words;
 };
 
 static bool has(const struct aslr_rewrite *rw, u64 nr)
@@ -44,9 +45,20 @@ static int keep(struct aslr_rewrite *rw, u64 nr)
 	return 0;
 }
 
-static int keep_one(struct aslr_rewrite *rw)
+/* Fields in a row that are kept. */
+static int keep_words(struct aslr_rewrite *rw)
 {
-	return keep(rw, 1);
+	return keep(rw, rw->nr_words);
+}
+
+/* What is behind its 4 bytes is reserved. */
+static int keep_cpu(struct aslr_rewrite *rw)
+{
+	int err = keep(rw, 1);
+
+	if (!err)
+		((u32 *)rw->out)[-1] = 0;
+	return err;
 }
 
 static int put_addr(struct aslr_rewrite *rw, struct aslr_space *space, u64 addr)
@@ -57,6 +69,18 @@ static int put_addr(struct aslr_rewrite *rw, struct aslr_space *space, u64 addr)
 		return -ENOMEM;
 	err = aslr_space__translate(space, addr, rw->out);
 	rw->stats->nr_addrs += addr != *rw->out++;
+	return err;
+}
+
+static int translate_all(struct aslr_rewrite *rw, struct aslr_space *space, u64 nr)
+{
+	int err;
+
+	if (!space)
+		return -ENOMEM;
+	err = aslr_space__translate_all(space, rw->in, nr, rw->out, &rw->stats->nr_addrs);
+	rw->in += nr;
+	rw->out += nr;
 	return err;
 }
 
@@ -158,13 +182,22 @@ static int append_frames(struct aslr_rewrite *rw, u64 *nr)
 	return 0;
 }
 
+/* How many of the @nr entries from here on, at least one, are of the space of the first. */
+static u64 entries_of_one_space(const struct aslr_rewrite *rw, u8 mode, u64 nr)
+{
+	u64 n = 1;
+
+	if (mode == PERF_RECORD_MISC_CPUMODE_UNKNOWN)
+		return n;
+	while (n < nr && rw->in[n] >> 63 == *rw->in >> 63 && rw->in[n] < PERF_CONTEXT_MAX)
+		n++;
+	return n;
+}
+
 static int rewrite_callchain(struct aslr_rewrite *rw)
 {
 	u8 mode = PERF_RECORD_MISC_CPUMODE_UNKNOWN;
-	/* That of the entry before, which the next one in the same half shares. */
-	struct aslr_space *space = NULL;
-	bool upper = false;
-	u64 nr, *nr_out = rw->out;
+	u64 nr, n, *nr_out = rw->out;
 	int err;
 
 	if (!has(rw, 1) || *rw->in > (u64)(rw->end - rw->in - 1))
@@ -172,24 +205,21 @@ static int rewrite_callchain(struct aslr_rewrite *rw)
 
 	nr = *rw->in;
 	*rw->out++ = *rw->in++;
-	while (nr--) {
+	for (; nr; nr -= n) {
 		if (*rw->in >= PERF_CONTEXT_MAX) {
 			u64 context = *rw->in++;
 
 			mode = context_mode(context);
-			space = NULL;
 			/* Readers give such a chain up, whatever it is that is no marker. */
 			if (mode == PERF_RECORD_MISC_CPUMODE_UNKNOWN &&
 			    context != PERF_CONTEXT_GUEST)
 				context = PERF_CONTEXT_MAX;
 			*rw->out++ = context;
+			n = 1;
 			continue;
 		}
-		if (!space || upper != *rw->in >> 63 || mode == PERF_RECORD_MISC_CPUMODE_UNKNOWN) {
-			space = mode_space(rw, mode, *rw->in);
-			upper = *rw->in >> 63;
-		}
-		err = translate(rw, space);
+		n = entries_of_one_space(rw, mode, nr);
+		err = translate_all(rw, mode_space(rw, mode, *rw->in), n);
 		if (err)
 			return err;
 	}
@@ -245,7 +275,8 @@ static int rewrite_raw(struct aslr_rewrite *rw)
 		return 0;
 	}
 	rw->stats->nr_addrs += nr_addrs;
-	return err;
+	rw->stats->nr_blanked[rw->field] += err > 0;
+	return min(err, 0);
 }
 
 static int rewrite_branch_stack(struct aslr_rewrite *rw)
@@ -265,7 +296,7 @@ static int rewrite_branch_stack(struct aslr_rewrite *rw)
 
 	for (u64 i = 0; i < nr; i++) {
 		/* Each end of a branch may be of the kernel or of the process. */
-		err = rewrite_addr(rw) ?: rewrite_addr(rw) ?: keep_one(rw);
+		err = rewrite_addr(rw) ?: rewrite_addr(rw) ?: keep(rw, 1);
 		if (err)
 			return err;
 	}
@@ -303,12 +334,25 @@ static u64 sized_words(const struct aslr_rewrite *rw, bool dyn_size)
 	return 1 + size / sizeof(u64) + (size && dyn_size);
 }
 
-/* A size, so many bytes, and how many of them are used, which isn't there if size is 0. */
+/*
+ * A size, so many bytes, and how many of them are used, which isn't there if size is 0.
+ * If nothing is behind it, it is all that is left, whatever it says.
+ */
 static int blank_stack_user(struct aslr_rewrite *rw)
 {
+	const struct aslr_format *format = rw->format;
 	u64 nr = sized_words(rw, /*dyn_size=*/true);
+	u64 left = rw->end - rw->in;
 
-	return nr ? blank(rw, nr) : -EINVAL;
+	if (!nr || nr > left) {
+		if (!left || format->fields[format->nr_fields - 1] != rw->field)
+			return -EINVAL;
+		rw->stats->nr_bad_stacks++;
+		nr = left;
+	} else if (nr > 1 && rw->in[nr - 1] > *rw->in) {
+		rw->stats->nr_bad_stacks++;
+	}
+	return blank(rw, nr);
 }
 
 static int blank_aux(struct aslr_rewrite *rw)
@@ -327,15 +371,15 @@ static int blank_aux(struct aslr_rewrite *rw)
 }
 
 const struct aslr_field aslr_fields[ASLR_NR_FIELDS] = {
-	FIELD(IDENTIFIER, KEEP, keep_one, "number of the event"),
+	FIELD(IDENTIFIER, KEEP, keep_words, "number of the event"),
 	FIELD(IP, REWRITE, rewrite_ip, "in the address space that the CPU was in"),
-	FIELD(TID, KEEP, keep_one, "process and thread number"),
-	FIELD(TIME, KEEP, keep_one, "timestamp"),
+	FIELD(TID, KEEP, keep_words, "process and thread number"),
+	FIELD(TIME, KEEP, keep_words, "timestamp"),
 	FIELD(ADDR, REWRITE, rewrite_addr, "in the kernel's or the process' address space"),
-	FIELD(ID, KEEP, keep_one, "number of the event"),
-	FIELD(STREAM_ID, KEEP, keep_one, "number of the event"),
-	FIELD(CPU, KEEP, keep_one, "CPU number"),
-	FIELD(PERIOD, KEEP, keep_one, "count"),
+	FIELD(ID, KEEP, keep_words, "number of the event"),
+	FIELD(STREAM_ID, KEEP, keep_words, "number of the event"),
+	FIELD(CPU, KEEP, keep_cpu, "CPU number"),
+	FIELD(PERIOD, KEEP, keep_words, "count"),
 	FIELD(READ, KEEP, keep_read, "counts, times and numbers of events"),
 	FIELD(CALLCHAIN, REWRITE, rewrite_callchain,
 	      "each entry in the address space of its context marker"),
@@ -349,16 +393,16 @@ const struct aslr_field aslr_fields[ASLR_NR_FIELDS] = {
 		.bit = PERF_SAMPLE_WEIGHT | PERF_SAMPLE_WEIGHT_STRUCT,
 		.name = "WEIGHT",
 		.action = ASLR_KEEP,
-		.rewrite = keep_one,
+		.rewrite = keep_words,
 		.why = "latencies",
 	},
-	FIELD(DATA_SRC, KEEP, keep_one, "kind of access"),
-	FIELD(TRANSACTION, KEEP, keep_one, "abort reason"),
+	FIELD(DATA_SRC, KEEP, keep_words, "kind of access"),
+	FIELD(TRANSACTION, KEEP, keep_words, "abort reason"),
 	FIELD(REGS_INTR, BLANK, blank_regs_intr, "registers hold addresses: ABI none"),
 	FIELD(PHYS_ADDR, REWRITE, rewrite_phys_addr, "a page of its own for each page"),
-	FIELD(CGROUP, KEEP, keep_one, "number of the cgroup"),
-	FIELD(DATA_PAGE_SIZE, KEEP, keep_one, "size"),
-	FIELD(CODE_PAGE_SIZE, KEEP, keep_one, "size"),
+	FIELD(CGROUP, KEEP, keep_words, "number of the cgroup"),
+	FIELD(DATA_PAGE_SIZE, KEEP, keep_words, "size"),
+	FIELD(CODE_PAGE_SIZE, KEEP, keep_words, "size"),
 	FIELD(AUX, BLANK, blank_aux, "trace data holds addresses: size 0"),
 };
 
@@ -382,8 +426,18 @@ int aslr_format__init(struct aslr_format *format, const struct perf_event_attr *
 		.kept_raw_size		= kept_raw_size(attr),
 	};
 	for (unsigned int i = 0; i < ASLR_NR_FIELDS; i++) {
-		if (attr->sample_type & aslr_fields[i].bit)
-			format->fields[format->nr_fields++] = i;
+		unsigned int nr = format->nr_fields;
+
+		if (!(attr->sample_type & aslr_fields[i].bit))
+			continue;
+		if (aslr_fields[i].rewrite == keep_words && nr &&
+		    aslr_fields[format->fields[nr - 1]].rewrite == keep_words) {
+			format->nr_words[nr - 1]++;
+			continue;
+		}
+		format->fields[nr] = i;
+		format->nr_words[nr] = 1;
+		format->nr_fields++;
 	}
 	return 0;
 }
@@ -407,6 +461,7 @@ int aslr_sample__rewrite(const struct aslr_format *format, struct aslr_view *vie
 
 	for (unsigned int i = 0; i < format->nr_fields; i++) {
 		rw.field = format->fields[i];
+		rw.nr_words = format->nr_words[i];
 		err = aslr_fields[rw.field].rewrite(&rw);
 		if (err)
 			return err;

@@ -37,8 +37,9 @@ extern const struct aslr_field aslr_fields[ASLR_NR_FIELDS];
 
 /*
  * Rewrite a raw payload, @size bytes at @data, in place, and add to *@nr_addrs how
- * many addresses have a new value.  0, -EINVAL if it isn't as @payload says, or an
- * error of aslr_space__translate(); @data is anything then.
+ * many addresses have a new value.  0, 1 if a part of it became zeros because nothing
+ * else could, -EINVAL if it isn't as @payload says, or an error of
+ * aslr_space__translate(); @data is anything then.
  */
 typedef int (*aslr_payload_fn)(const struct aslr_payload *payload, struct aslr_view *view,
 			       void *data, u32 size, u64 *nr_addrs);
@@ -56,8 +57,11 @@ struct aslr_format {
 	u32			kept_raw_size;
 	/* For who finds that samples have fields that aren't known. */
 	bool			unknown;
+	/* Of the fields that are kept and of one word only the first, for all in a row. */
 	unsigned int		nr_fields;
 	u8			fields[ASLR_NR_FIELDS];
+	/* How many words those are. */
+	u8			nr_words[ASLR_NR_FIELDS];
 };
 
 /* Original addresses of the user's frames, the innermost first. */
@@ -73,6 +77,8 @@ struct aslr_sample_stats {
 	u64	nr_addrs;
 	/* Fields that were there and are empty now, by their index in aslr_fields. */
 	u64	nr_blanked[ASLR_NR_FIELDS];
+	/* User stacks of a size that can't be, or less of it than is said to be used. */
+	u64	nr_bad_stacks;
 };
 
 /*

@@ -6,35 +6,43 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <linux/bitmap.h>
 #include <linux/bitops.h>
 #include <linux/bits.h>
 #include <linux/compiler.h>
 #include <linux/hash.h>
 #include <linux/kernel.h>
-#include <linux/rbtree.h>
 #include <linux/sizes.h>
 #include <linux/zalloc.h>
+#include "aslr-pages.h"
 #include "aslr-ranges.h"
 
-/* A page outside of ranges. */
-struct aslr_page {
-	struct rb_node	node;
-	u64		page;
-	u64		image;
+/* Addresses that all move by the same distance. */
+struct aslr_hit {
+	u64	start;
+	u64	last_offset;
+	u64	delta;
 };
 
 struct aslr_space {
+	/* The ranges that were last looked up.  Before that 0, which stays. */
+	struct aslr_hit		hits[2];
 	const struct aslr_zone	*zones;
 	struct aslr_ranges	*ranges;
-	struct rb_root		pages;
-	unsigned long		nr_pages;
+	struct aslr_pages	pages;
 	struct aslr_cursor	page_cursors[ASLR_ZONES];
 	/* The terabytes that ever had a range or a page, of the first 128. */
 	u64			near[2];
 	/* Since the last exec: a mapping below 4 GiB, and one above. */
 	bool			low;
 	bool			wide;
+	/* How many exec() were seen, and if what brk() returned after the last. */
+	u32			nr_execs;
+	bool			brk;
+	/* Where the heap of a program below 4 GiB may be, inclusive; from 0 to 0 without one. */
+	u64			heap_first;
+	u64			heap_last;
 	/* The text with a place of its own: its start as recorded, and what was given out. */
 	u64			text_start;
 	struct aslr_text	text;
@@ -47,6 +55,9 @@ struct aslr_space {
 
 #define ASLR_USER_TIBS	256
 #define ASLR_CACHE_BITS	14
+
+/* How far behind the end of a program its heap may end: 1 GiB at random, and its size. */
+#define HEAP_DISTANCE	(3ULL * SZ_512M)
 
 struct aslr_cache {
 	/* Pages below 4 GiB that a space has, or had. */
@@ -104,6 +115,7 @@ static void aslr_cache__learn(struct aslr_cache *cache, u64 start, u64 last)
 static void aslr_space__changed(struct aslr_space *space)
 {
 	space->id = ++space->cache->last_id;
+	memset(space->hits, 0, sizeof(space->hits));
 }
 
 struct aslr_space *aslr_space__new(enum aslr_space_type type, struct aslr_cache *cache)
@@ -135,8 +147,7 @@ struct aslr_space *aslr_space__fork(const struct aslr_space *parent)
 
 	*space = *parent;
 	space->ranges = aslr_ranges__get(parent->ranges);
-	space->pages = RB_ROOT;
-	space->nr_pages = 0;
+	space->pages = (struct aslr_pages) {};
 	for (unsigned int i = 0; i < ASLR_ZONES; i++) {
 		space->page_cursors[i].arena = 0;
 		space->page_cursors[i].next = space->zones[i].pages[0].first;
@@ -147,12 +158,9 @@ struct aslr_space *aslr_space__fork(const struct aslr_space *parent)
 
 void aslr_space__delete(struct aslr_space *space)
 {
-	struct aslr_page *page, *next;
-
 	if (!space)
 		return;
-	rbtree_postorder_for_each_entry_safe(page, next, &space->pages, node)
-		free(page);
+	aslr_pages__exit(&space->pages);
 	aslr_ranges__put(space->ranges);
 	free(space);
 }
@@ -172,6 +180,38 @@ void aslr_space__exec(struct aslr_space *space)
 {
 	space->low = false;
 	space->wide = false;
+	space->nr_execs++;
+	space->brk = false;
+	space->heap_first = 0;
+	space->heap_last = 0;
+}
+
+/* The first mapping of a program is that of its file. */
+static void aslr_space__set_program(struct aslr_space *space, u64 last)
+{
+	if (space->low || space->wide)
+		return;
+	space->heap_first = last + 1;
+	space->heap_last = last + HEAP_DISTANCE;
+}
+
+bool aslr_space__may_be_heap(const struct aslr_space *space, u64 addr)
+{
+	return space->wide && addr >= space->heap_first && addr <= space->heap_last &&
+	       space->heap_first;
+}
+
+void aslr_space__set_brk(struct aslr_space *space, u64 addr)
+{
+	if (!space->heap_first || addr < space->heap_first || addr >= SZ_4G)
+		return;
+	if (space->nr_execs && !space->brk) {
+		space->heap_first = addr & ASLR_PAGE_MASK;
+		space->heap_last = 0;
+	}
+	space->brk = true;
+	addr |= ~ASLR_PAGE_MASK;
+	space->heap_last = max(space->heap_last, addr);
 }
 
 bool aslr_space__is_near(const struct aslr_space *space, u64 addr)
@@ -198,49 +238,23 @@ static int aslr_space__unshare(struct aslr_space *space)
 	return 0;
 }
 
-static struct aslr_page *aslr_space__first_page_from(const struct aslr_space *space, u64 page)
-{
-	struct rb_node *node = space->pages.rb_node;
-	struct aslr_page *first = NULL;
-
-	while (node) {
-		struct aslr_page *pos = rb_entry(node, struct aslr_page, node);
-
-		if (pos->page >= page) {
-			first = pos;
-			node = node->rb_left;
-		} else {
-			node = node->rb_right;
-		}
-	}
-	return first;
-}
-
-/* Pages that lie in [@start, @last] whole are no longer outside of ranges. */
-static void aslr_space__forget_pages(struct aslr_space *space, u64 start, u64 last)
-{
-	struct aslr_page *page = aslr_space__first_page_from(space, start);
-
-	while (page && page->page + ~ASLR_PAGE_MASK <= last) {
-		struct rb_node *next = rb_next(&page->node);
-
-		rb_erase(&page->node, &space->pages);
-		free(page);
-		space->nr_pages--;
-		page = rb_entry_safe(next, struct aslr_page, node);
-	}
-}
-
 /* Lay a range over what is there.  Its place is *@image, or is looked for if that is 0. */
 static int aslr_space__lay(struct aslr_space *space, u64 start, u64 last, u64 *image)
 {
+	struct aslr_range range = {
+		.start		= start,
+		.last		= last,
+		.image		= *image,
+		.nr_execs	= space->nr_execs,
+	};
 	int err = aslr_space__unshare(space) ?:
-		  aslr_ranges__lay(space->ranges, space->zones, start, last, image);
+		  aslr_ranges__lay(space->ranges, space->zones, &range);
 
+	*image = range.image;
 	if (!err) {
 		aslr_space__set_near(space, start, last);
 		aslr_cache__learn(space->cache, start, last);
-		aslr_space__forget_pages(space, start, last);
+		aslr_pages__remove(&space->pages, start, last);
 	}
 	return err;
 }
@@ -255,12 +269,15 @@ int aslr_space__add(struct aslr_space *space, u64 start, u64 last, u64 *image)
 	if ((start & ASLR_PAGE_MASK) == ASLR_VSYSCALL)
 		return 0;
 
-	if (last < SZ_4G)
+	if (last < SZ_4G) {
+		aslr_space__set_program(space, last);
 		space->low = true;
-	else
+	} else {
 		space->wide = true;
+	}
 	range = aslr_ranges__find(space->ranges, start);
-	if (range && !aslr_range__scattered(range) && range->last >= last) {
+	if (range && !aslr_range__scattered(range) && range->last >= last &&
+	    range->nr_execs == space->nr_execs) {
 		*image = start + aslr_range__delta(range);
 		return 0;
 	}
@@ -284,9 +301,10 @@ static int aslr_space__fill(struct aslr_space *space, u64 start, u64 last, u64 i
 
 		if (!next || pos < next->start) {
 			struct aslr_range range = {
-				.start	= pos,
-				.last	= end,
-				.image	= image ? image + (pos - start) : 0,
+				.start		= pos,
+				.last		= end,
+				.image		= image ? image + (pos - start) : 0,
+				.nr_execs	= space->nr_execs,
 			};
 			int err = aslr_ranges__insert(space->ranges, range);
 
@@ -294,7 +312,7 @@ static int aslr_space__fill(struct aslr_space *space, u64 start, u64 last, u64 i
 				return err;
 			aslr_space__set_near(space, pos, end);
 			aslr_cache__learn(space->cache, pos, end);
-			aslr_space__forget_pages(space, pos, end);
+			aslr_pages__remove(&space->pages, pos, end);
 		}
 		if (next_last >= last)
 			return 0;
@@ -434,10 +452,9 @@ bool aslr_space__contains(const struct aslr_space *space, u64 addr)
 
 bool aslr_space__has_page(const struct aslr_space *space, u64 addr)
 {
-	u64 page = addr & ASLR_PAGE_MASK;
-	struct aslr_page *found = aslr_space__first_page_from(space, page);
+	const struct aslr_page *page = aslr_pages__find(&space->pages, addr & ASLR_PAGE_MASK);
 
-	return found && found->page == page;
+	return page && !page->unsure;
 }
 
 /* The next free page in @arenas, 0 if there is none. */
@@ -476,44 +493,52 @@ static u64 aslr_space__next_page(struct aslr_space *space, u64 page, bool scatte
 	return 0;
 }
 
+/* Others are told to be addresses by @page. */
+static void aslr_space__be_sure(struct aslr_space *space, struct aslr_page *page)
+{
+	page->unsure = false;
+	aslr_cache__learn(space->cache, page->page, page->page);
+	aslr_space__set_near(space, page->page, page->page);
+}
+
 /* The image of a page outside of ranges, or in a scattered one. */
 static int aslr_space__translate_page(struct aslr_space *space, u64 page, bool scattered,
-				      u64 *image)
+				      bool sure, u64 *image)
 {
-	struct rb_node **link = &space->pages.rb_node, *parent = NULL;
-	struct aslr_page *new;
+	struct aslr_page *pos = aslr_pages__find(&space->pages, page);
 
-	while (*link) {
-		struct aslr_page *pos = rb_entry(*link, struct aslr_page, node);
+	*image = 0;
+	if (!pos) {
+		u64 new = aslr_space__next_page(space, page, scattered);
 
-		if (pos->page == page) {
-			*image = pos->image;
-			return 0;
-		}
-		parent = *link;
-		link = page < pos->page ? &parent->rb_left : &parent->rb_right;
+		if (!new)
+			return -ENOSPC;
+		pos = aslr_pages__add(&space->pages, page, new);
+		if (!pos)
+			return -ENOMEM;
 	}
-
-	new = malloc(sizeof(*new));
-	if (!new)
-		return -ENOMEM;
-	new->page = page;
-	new->image = aslr_space__next_page(space, page, scattered);
-	if (!new->image) {
-		free(new);
-		return -ENOSPC;
-	}
-	rb_link_node(&new->node, parent, link);
-	rb_insert_color(&new->node, &space->pages);
-	aslr_cache__learn(space->cache, page, page);
-	aslr_space__set_near(space, page, page);
-	space->nr_pages++;
-	*image = new->image;
+	if (sure && pos->unsure)
+		aslr_space__be_sure(space, pos);
+	*image = aslr_page__image(pos);
 	return 0;
 }
 
+/* Remember @range for the next address. Not if an address in it is an exception. */
+static void aslr_space__set_hit(struct aslr_space *space, const struct aslr_range *range)
+{
+	if (!range->start || (range->start <= ASLR_VSYSCALL + ~ASLR_PAGE_MASK &&
+			      range->last >= ASLR_VSYSCALL))
+		return;
+	space->hits[1] = space->hits[0];
+	space->hits[0] = (struct aslr_hit) {
+		.start		= range->start,
+		.last_offset	= range->last - range->start,
+		.delta		= aslr_range__delta(range),
+	};
+}
+
 /* Returns 1 if the whole page moves by the same distance. */
-static int aslr_space__translate_slow(struct aslr_space *space, u64 addr, u64 *image)
+static int aslr_space__translate_slow(struct aslr_space *space, u64 addr, bool sure, u64 *image)
 {
 	u64 page = addr & ASLR_PAGE_MASK, page_last = addr | ~ASLR_PAGE_MASK;
 	const struct aslr_range *range = aslr_ranges__first_from(space->ranges, page);
@@ -527,16 +552,17 @@ static int aslr_space__translate_slow(struct aslr_space *space, u64 addr, u64 *i
 		range = NULL;
 
 	*image = addr;
-	if (!addr || page == ASLR_VSYSCALL)
-		return 0;
-	if (range && !aslr_range__scattered(range)) {
+	if (page == ASLR_VSYSCALL)
+		return 1;
+	if (addr && range && !aslr_range__scattered(range)) {
 		*image = addr + aslr_range__delta(range);
+		aslr_space__set_hit(space, range);
 		return alone && page;
 	}
 	if (addr < ASLR_LOW_END)
-		return 0;
+		return alone && !range;
 
-	err = aslr_space__translate_page(space, page, range, image);
+	err = aslr_space__translate_page(space, page, range, sure, image);
 	if (err) {
 		*image = 0;
 		return err;
@@ -545,7 +571,8 @@ static int aslr_space__translate_slow(struct aslr_space *space, u64 addr, u64 *i
 	return alone;
 }
 
-int aslr_space__translate(struct aslr_space *space, u64 addr, u64 *image)
+/* Outside of the ranges that were last looked up. */
+static noinline int aslr_space__translate_miss(struct aslr_space *space, u64 addr, u64 *image)
 {
 	u64 page = addr >> ASLR_PAGE_SHIFT;
 	typeof(space->cache->entries[0]) *entry =
@@ -557,7 +584,7 @@ int aslr_space__translate(struct aslr_space *space, u64 addr, u64 *image)
 		return 0;
 	}
 
-	ret = aslr_space__translate_slow(space, addr, image);
+	ret = aslr_space__translate_slow(space, addr, /*sure=*/true, image);
 	if (ret <= 0)
 		return ret;
 
@@ -567,9 +594,55 @@ int aslr_space__translate(struct aslr_space *space, u64 addr, u64 *image)
 	return 0;
 }
 
+static __always_inline bool aslr_hit__translate(const struct aslr_hit *hit, u64 addr, u64 *image)
+{
+	*image = addr + hit->delta;
+	return addr - hit->start <= hit->last_offset;
+}
+
+static __always_inline int __aslr_space__translate(struct aslr_space *space, u64 addr, u64 *image)
+{
+	struct aslr_hit *hits = space->hits;
+
+	if (likely(aslr_hit__translate(&hits[0], addr, image)))
+		return 0;
+	if (aslr_hit__translate(&hits[1], addr, image)) {
+		struct aslr_hit hit = hits[0];
+
+		hits[0] = hits[1];
+		hits[1] = hit;
+		return 0;
+	}
+	return aslr_space__translate_miss(space, addr, image);
+}
+
+int aslr_space__translate(struct aslr_space *space, u64 addr, u64 *image)
+{
+	return __aslr_space__translate(space, addr, image);
+}
+
+int aslr_space__translate_all(struct aslr_space *space, const u64 *addrs, u64 nr, u64 *images,
+			      u64 *nr_changed)
+{
+	u64 changed = 0;
+	int err = 0;
+
+	for (u64 i = 0; !err && i < nr; i++) {
+		err = __aslr_space__translate(space, addrs[i], &images[i]);
+		changed += images[i] != addrs[i];
+	}
+	*nr_changed += changed;
+	return err;
+}
+
+int aslr_space__translate_unsure(struct aslr_space *space, u64 addr, u64 *image)
+{
+	return min(aslr_space__translate_slow(space, addr, /*sure=*/false, image), 0);
+}
+
 unsigned long aslr_space__nr_pages(const struct aslr_space *space)
 {
-	return space->nr_pages;
+	return space->pages.nr;
 }
 
 unsigned long aslr_space__nr_ranges(const struct aslr_space *space)

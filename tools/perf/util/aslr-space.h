@@ -127,17 +127,31 @@ int aslr_space__remove_symbol(struct aslr_space *space, u64 addr, u64 len);
 /* Is @addr in a range? */
 bool aslr_space__contains(const struct aslr_space *space, u64 addr);
 
-/* Has an address on the page of @addr, which is in no range, an image? */
+/*
+ * Has an address on the page of @addr, which is in no range, an image, other than
+ * by aslr_space__translate_unsure()?
+ */
 bool aslr_space__has_page(const struct aslr_space *space, u64 addr);
 
 /*
- * Was any range, or a page that got an image, ever in the same terabyte as @addr?
- * Of what is in none the other two needn't be asked.  Always true from 128 TiB on.
+ * Was any range, or a page of aslr_space__has_page(), ever in the same terabyte as
+ * @addr?  Of what is in none the other two needn't be asked.  Always true from 128
+ * TiB on.
  */
 bool aslr_space__is_near(const struct aslr_space *space, u64 addr);
 
 /* Is every mapping that was added since the last exec below 4 GiB, as in a 32-bit task? */
 bool aslr_space__is_narrow(const struct aslr_space *space);
+
+/*
+ * May the heap be at @addr, of a program at a fixed address below 4 GiB?  It begins
+ * up to 1 GiB behind the program, and no mapping tells where.  Always false in a
+ * space that is narrow, or without a mapping below 4 GiB.
+ */
+bool aslr_space__may_be_heap(const struct aslr_space *space, u64 addr);
+
+/* brk() returned @addr, the end of the heap, and the first time after an exec its start. */
+void aslr_space__set_brk(struct aslr_space *space, u64 addr);
 
 /* Another program runs. The ranges of the old one stay until others are laid over them. */
 void aslr_space__exec(struct aslr_space *space);
@@ -148,6 +162,19 @@ void aslr_space__exec(struct aslr_space *space);
  * every range; *@image is 0 then.
  */
 int aslr_space__translate(struct aslr_space *space, u64 addr, u64 *image);
+
+/*
+ * The same for @nr of @addrs, whose images go to @images, and add to *@nr_changed
+ * how many are other than the address.  After an error those behind it aren't set.
+ */
+int aslr_space__translate_all(struct aslr_space *space, const u64 *addrs, u64 nr, u64 *images,
+			      u64 *nr_changed);
+
+/*
+ * The same for what may be a number as well: its page is none of which others can
+ * be told to be addresses.  Slower outside of ranges.
+ */
+int aslr_space__translate_unsure(struct aslr_space *space, u64 addr, u64 *image);
 
 /* Pages outside of ranges that have an image. */
 unsigned long aslr_space__nr_pages(const struct aslr_space *space);

@@ -25,10 +25,12 @@
 #include "map.h"
 #include "namespaces.h"
 #include "path.h"
+#include "perf_regs.h"
 #include "sample.h"
 #include "symbol.h"
 #include "thread.h"
 #include "unwind.h"
+#include "vdso.h"
 
 /* How many binaries are told by name. */
 #define MAX_NAMES	5
@@ -84,14 +86,21 @@ static bool is_cached(struct dso *dso)
 static void binary__check(struct binary *binary)
 {
 	struct dso *dso = binary->dso;
+	bool known = dso__has_build_id(dso);
 	struct build_id bid = {};
 	struct nscookie nsc;
 	char path[PATH_MAX];
 	int err;
 
 	binary->usable = true;
-	if (!is_file(dso__long_name(dso)) || is_cached(dso))
+	if (is_cached(dso))
 		return;
+	if (!is_file(dso__long_name(dso))) {
+		/* Once the profile has its build-id, only the cache is asked for it. */
+		binary->missing = dso__is_vdso(dso);
+		binary->usable = !binary->missing;
+		return;
+	}
 
 	__symbol__join_symfs(path, sizeof(path), dso__long_name(dso));
 	nsinfo__mountns_enter(dso__nsinfo(dso), &nsc);
@@ -99,8 +108,12 @@ static void binary__check(struct binary *binary)
 	err = binary->missing ? -1 : filename__read_build_id(path, &bid);
 	nsinfo__mountns_exit(&nsc);
 
-	if (binary->missing || (dso__has_build_id(dso) &&
-				(err < 0 || !dso__build_id_equal(dso, &bid))))
+	/* A file of nothing, or a 32-bit one, which readers give the build-id of the other. */
+	if (dso__is_vdso(dso)) {
+		binary->missing = err < 0;
+		known = known && !dso__header_build_id(dso);
+	}
+	if (binary->missing || (known && (err < 0 || !dso__build_id_equal(dso, &bid))))
 		binary->usable = false;
 }
 
@@ -199,8 +212,11 @@ static void add_build_id(struct aslr_unwind *unwind, const char *name, struct bu
 {
 	struct dso *dso = machine__findnew_dso(&unwind->machine, name);
 
-	if (dso)
+	if (dso) {
 		dso__set_build_id(dso, bid);
+		/* As readers do, which may give it to another DSO: a 32-bit [vdso]. */
+		dso__set_header_build_id(dso, true);
+	}
 	dso__put(dso);
 }
 
@@ -332,6 +348,22 @@ static int add_frame(struct unwind_entry *entry, void *arg)
 	return dso && !unwind_dso(&unwind->machine, dso) ? -1 : 0;
 }
 
+/* libunwind doesn't begin in a process of which it knows no binary. */
+static void aslr_unwind__check_first(struct aslr_unwind *unwind, struct thread *thread,
+				     struct perf_sample *sample)
+{
+	const char *arch = perf_env__arch(unwind->machine.env);
+	struct addr_location al;
+	u64 ip;
+
+	if (perf_reg_value(&ip, &sample->user_regs, perf_arch_reg_ip(arch)))
+		return;
+	addr_location__init(&al);
+	if (thread__find_map(thread, PERF_RECORD_MISC_USER, ip, &al))
+		unwind_dso(&unwind->machine, map__dso(al.map));
+	addr_location__exit(&al);
+}
+
 /* The unwinder has the registers of this machine. */
 static bool aslr_unwind__is_impossible(struct aslr_unwind *unwind)
 {
@@ -383,6 +415,8 @@ void aslr_unwind__sample(struct aslr_unwind *unwind, const struct perf_event_att
 	old_verbose = less_verbose();
 	unwind__get_entries(add_frame, unwind, thread, sample, ASLR_MAX_FRAMES,
 			    /*best_effort=*/true);
+	if (!unwind->nr_ips)
+		aslr_unwind__check_first(unwind, thread, sample);
 	verbose = old_verbose;
 	thread__put(thread);
 
@@ -400,6 +434,13 @@ const struct aslr_unwind_stats *aslr_unwind__stats(const struct aslr_unwind *unw
 	return &unwind->stats;
 }
 
+/* A [vdso] is in a temporary file. */
+static const char *binary__name(const struct binary *binary)
+{
+	return dso__is_vdso(binary->dso) ? dso__short_name(binary->dso) :
+					   dso__long_name(binary->dso);
+}
+
 /* Those that cost most come first, by name where they cost the same. */
 static int cmp_cut(const void *a, const void *b)
 {
@@ -407,7 +448,7 @@ static int cmp_cut(const void *a, const void *b)
 
 	if (l->nr_cut != r->nr_cut)
 		return l->nr_cut < r->nr_cut ? 1 : -1;
-	return strcmp(dso__long_name(l->dso), dso__long_name(r->dso));
+	return strcmp(binary__name(l), binary__name(r));
 }
 
 void aslr_unwind__report(const struct aslr_unwind *unwind, FILE *fp)
@@ -432,7 +473,7 @@ void aslr_unwind__report(const struct aslr_unwind *unwind, FILE *fp)
 			" samples end at binaries: ", unwind->stats.nr_cut,
 			unwind->stats.nr_samples);
 	for (size_t i = 0; i < nr && i < MAX_NAMES; i++)
-		fprintf(fp, "%s%s %s (%" PRIu64 ")", i ? ", " : "", dso__long_name(cut[i]->dso),
+		fprintf(fp, "%s%s %s (%" PRIu64 ")", i ? ", " : "", binary__name(cut[i]),
 			cut[i]->missing ? "missing" : "differs", cut[i]->nr_cut);
 	if (nr > MAX_NAMES)
 		fprintf(fp, ", and %zu more", nr - MAX_NAMES);

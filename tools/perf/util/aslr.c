@@ -96,7 +96,7 @@ static int aslr__init_payloads(struct aslr *aslr, const void *buf, size_t size)
 	/* Those that there are may be in use. */
 	if (aslr->payloads)
 		return 0;
-	aslr->payloads = aslr_payloads__new(buf, size);
+	aslr->payloads = aslr_payloads__new(buf, size, aslr->session->header.env.arch);
 	return aslr->payloads ? 0 : -ENOMEM;
 }
 
@@ -222,7 +222,7 @@ static void aslr__rewrite_message(struct aslr *aslr, struct perf_record_auxtrace
 
 /* Leaves in aslr->event what becomes of a record. Returns 1 if it is dropped. */
 static int aslr__rewrite(struct aslr *aslr, const union perf_event *event,
-			 const struct perf_sample *sample, size_t id_size)
+			 const struct perf_sample *sample, const struct perf_event_attr *attr)
 {
 	unsigned int type = event->header.type;
 	const struct aslr_record *record = aslr_record__find(type);
@@ -235,7 +235,7 @@ static int aslr__rewrite(struct aslr *aslr, const union perf_event *event,
 		aslr->attrs.mappings_to_come = false;
 	if (record->action != ASLR_DROP) {
 		memcpy(aslr->event, event, event->header.size);
-		err = aslr_record__rewrite(&view, aslr->event, id_size);
+		err = aslr_record__rewrite(&view, aslr->event, attr);
 		if (err < 0)
 			pr_debug("PERF_RECORD_%s doesn't fit its format\n", record->name);
 	}
@@ -248,12 +248,12 @@ static int aslr__rewrite(struct aslr *aslr, const union perf_event *event,
 	return err;
 }
 
-/* The size of the sample_id at the end of a record, which depends on its event. */
-static size_t id_size(struct aslr *aslr, union perf_event *event)
+/* Those of the event that a record of the kernel's is of, NULL if it isn't known. */
+static const struct perf_event_attr *attr_of(struct aslr *aslr, union perf_event *event)
 {
 	const struct evsel *evsel = evlist__event2evsel(aslr->session->evlist, event);
 
-	return evsel && evsel->core.attr.sample_id_all ? evsel__id_hdr_size(evsel) : 0;
+	return evsel ? &evsel->core.attr : NULL;
 }
 
 #define ASLR_OP(_op)								\
@@ -261,7 +261,7 @@ static int aslr__##_op(const struct perf_tool *tool, union perf_event *event,	\
 		       struct perf_sample *sample, struct machine *machine)	\
 {										\
 	struct aslr *aslr = container_of(tool, struct aslr, tool);		\
-	int ret = aslr__rewrite(aslr, event, sample, id_size(aslr, event));	\
+	int ret = aslr__rewrite(aslr, event, sample, attr_of(aslr, event));	\
 										\
 	if (ret)								\
 		return ret > 0 ? 0 : ret;					\
@@ -300,7 +300,7 @@ static int aslr__##_op(const struct perf_tool *tool, union perf_event *event,	\
 	struct aslr *aslr = container_of(tool, struct aslr, tool);		\
 	int ret = aslr__learn(aslr, perf_event__process_##_op, event, sample,	\
 			      machine) ?:					\
-		  aslr__rewrite(aslr, event, sample, id_size(aslr, event));	\
+		  aslr__rewrite(aslr, event, sample, attr_of(aslr, event));	\
 										\
 	if (ret)								\
 		return ret > 0 ? 0 : ret;					\
@@ -318,7 +318,7 @@ static int aslr__read(const struct perf_tool *tool, union perf_event *event,
 		      struct perf_sample *sample, struct evsel *evsel, struct machine *machine)
 {
 	struct aslr *aslr = container_of(tool, struct aslr, tool);
-	int ret = aslr__rewrite(aslr, event, sample, id_size(aslr, event));
+	int ret = aslr__rewrite(aslr, event, sample, attr_of(aslr, event));
 
 	if (ret)
 		return ret > 0 ? 0 : ret;
@@ -330,7 +330,7 @@ static int aslr__rewrite_user(struct aslr *aslr, const union perf_event *event)
 {
 	struct perf_sample sample = { .pid = -1 };
 
-	return aslr__rewrite(aslr, event, &sample, 0);
+	return aslr__rewrite(aslr, event, &sample, NULL);
 }
 
 /* Those that take a session take their tool from it, too. */
@@ -738,6 +738,7 @@ static void aslr__report_loss(const struct aslr *aslr, const struct perf_session
 
 	for (unsigned int i = 0; i < ASLR_NR_FIELDS; i++)
 		report(&loss, aslr_fields[i].name, aslr->stats.nr_blanked[i]);
+	report(&loss, "of them STACK_USER of a size that can't be", aslr->stats.nr_bad_stacks);
 
 	nr_blanked = loss.nr;
 	loss.nr = 0;
@@ -746,8 +747,11 @@ static void aslr__report_loss(const struct aslr *aslr, const struct perf_session
 		report(&loss, aslr_record__find(i)->name, aslr->nr_dropped[i]);
 	for_each_set_bit(feat, aslr->dropped_feats, HEADER_FEAT_BITS) {
 		const char *name = aslr_feature__find(feat)->name;
+		char section[64];
 
-		report(&loss, name ?: "unknown header feature", name ? 1 : feat);
+		/* Records may have the same name. */
+		scnprintf(section, sizeof(section), "header feature %s", name ?: "");
+		report(&loss, name ? section : "unknown header feature", name ? 1 : feat);
 	}
 	report(&loss, "samples of unknown events", session->evlist->stats.nr_unknown_id);
 

@@ -1,35 +1,15 @@
 #!/bin/bash
 # perf inject --aslr: nothing leaks, nothing is lost
 # SPDX-License-Identifier: GPL-2.0
+# shellcheck disable=SC2034,SC2154 # variables of lib/inject.sh
 
 set -e
 
 shelldir=$(dirname "$0")
 # shellcheck source=lib/setup_python.sh
 . "${shelldir}"/lib/setup_python.sh
-
-lib=${shelldir}/lib
-dir=$(mktemp -d /tmp/__perf_test.inject_aslr.XXXXX)
-err=0
-export PYTHONDONTWRITEBYTECODE=1
-
-cleanup() {
-	trap - EXIT TERM INT
-	[ -z "${load:-}" ] || kill "${load}" 2> /dev/null || true
-	rm -rf "${dir}"
-}
-
-# shellcheck disable=SC2317 # called by the trap
-trap_cleanup() {
-	cleanup
-	exit 1
-}
-trap trap_cleanup EXIT TERM INT
-
-fail() {
-	echo "$* [Failed]"
-	err=1
-}
+# shellcheck source=lib/inject.sh
+. "${shelldir}"/lib/inject.sh
 
 # A parent and three children with nothing mapped but what they inherit, all of them busy.
 cat > "${dir}/fork.py" <<- EOF
@@ -64,13 +44,7 @@ start_load() {
 			/bin/echo "${i}" | /bin/cat > /dev/null
 		done
 	done 2> /dev/null &
-	load=$!
-}
-
-stop_load() {
-	kill "${load}"
-	wait "${load}" 2> /dev/null || true
-	load=
+	background=$!
 }
 
 # check NAME: NAME.safe has what NAME.data has, but for addresses.
@@ -126,11 +100,11 @@ test_system() {
 	echo "The whole system under load"
 	start_load
 	if ! perf record -q -e cpu-clock -a -g -o "${dir}/system.data" -- sleep 1; then
-		stop_load
+		stop_background
 		echo "no system-wide recording here"
 		return
 	fi
-	stop_load
+	stop_background
 	inject_and_check system
 }
 
@@ -211,7 +185,7 @@ test_pipes() {
 
 test_crafted() {
 	echo "What can't be recorded everywhere"
-	PERF=$(command -v perf) "${PYTHON}" "${lib}/aslr_crafted_test.py" || fail "crafted profiles"
+	"${PYTHON}" "${lib}/aslr_crafted_test.py" || fail "crafted profiles"
 }
 
 test_tracepoints() {
@@ -301,22 +275,6 @@ test_auditor() {
 	fi
 }
 
-# refused WHAT PATTERN COMMAND...: one line that says why, an exit status, and no output.
-refused() {
-	local what=$1 pattern=$2 status=0
-
-	shift 2
-	rm -f "${dir}"/out*
-	(cd "${dir}" && "$@" > "${dir}/stdout" 2> "${dir}/stderr" < /dev/null) || status=$?
-	[ "${status}" != 0 ] || fail "${what}: exit status 0"
-	if [ "$(wc -l < "${dir}/stderr")" != 1 ] || ! grep -q -e "${pattern}" "${dir}/stderr"; then
-		cat "${dir}/stderr"
-		fail "${what}: not one line that says '${pattern}'"
-	fi
-	[ ! -s "${dir}/stdout" ] || fail "${what}: wrote to stdout"
-	! ls "${dir}"/out* > /dev/null 2>&1 || fail "${what}: left an output"
-}
-
 test_bad() {
 	local size
 
@@ -373,9 +331,7 @@ test_whole() {
 }
 
 if ! perf record -q -e cpu-clock -o "${dir}/probe.data" -- true 2> /dev/null; then
-	echo "can't record cpu-clock here [Skipped]"
-	cleanup
-	exit 2
+	skip "can't record cpu-clock here"
 fi
 
 test_fork
@@ -391,5 +347,4 @@ test_auditor
 test_bad
 test_whole
 
-cleanup
-exit ${err}
+finish

@@ -1,34 +1,15 @@
 #!/bin/bash
 # perf inject --aslr: with other options, and of directories
 # SPDX-License-Identifier: GPL-2.0
+# shellcheck disable=SC2034,SC2154 # variables of lib/inject.sh
 
 set -e
 
 shelldir=$(dirname "$0")
 # shellcheck source=lib/setup_python.sh
 . "${shelldir}"/lib/setup_python.sh
-
-lib=${shelldir}/lib
-dir=$(mktemp -d /tmp/__perf_test.inject_aslr_options.XXXXX)
-err=0
-export PYTHONDONTWRITEBYTECODE=1
-
-cleanup() {
-	trap - EXIT TERM INT
-	rm -rf "${dir}"
-}
-
-# shellcheck disable=SC2317 # called by the trap
-trap_cleanup() {
-	cleanup
-	exit 1
-}
-trap trap_cleanup EXIT TERM INT
-
-fail() {
-	echo "$* [Failed]"
-	err=1
-}
+# shellcheck source=lib/inject.sh
+. "${shelldir}"/lib/inject.sh
 
 # A child with the mappings of its parent, and the time, which is asked for in the vdso.
 cat > "${dir}/fork.py" <<- EOF
@@ -61,23 +42,6 @@ check_files() {
 	"${PYTHON}" "${lib}/aslr_audit.py" "$2" "${dir}/safe" || fail "$1: audit"
 	"${PYTHON}" "${lib}/aslr_compare.py" --perf perf --ignore trace "$3" "${dir}/safe" ||
 		fail "$1: compare"
-}
-
-# refused NAME PATTERN COMMAND...: one line that says why, an exit status, and no output.
-refused() {
-	local name=$1 pattern=$2 status=0
-
-	shift 2
-	rm -f "${dir}/out"
-	"$@" > "${dir}/stdout" 2> "${dir}/stderr" < /dev/null || status=$?
-	[ "${status}" != 0 ] || fail "${name}: exit status 0"
-	if [ "$(wc -l < "${dir}/stderr")" != 1 ] || ! grep -q -e "${pattern}" "${dir}/stderr"; then
-		cat "${dir}/stderr"
-		fail "${name}: not one line that says '${pattern}'"
-	fi
-	[ ! -s "${dir}/stdout" ] || fail "${name}: wrote to stdout"
-	[ ! -e "${dir}/out" ] || fail "${name}: left an output"
-	! ls "${dir}"/.perf-inject.* > /dev/null 2>&1 || fail "${name}: left a temporary file"
 }
 
 test_build_ids() {
@@ -126,7 +90,7 @@ test_sched_stat() {
 
 test_traces() {
 	echo "Traces"
-	PERF=$(command -v perf) "${PYTHON}" "${lib}/aslr_options_test.py" || fail "crafted traces"
+	"${PYTHON}" "${lib}/aslr_options_test.py" || fail "crafted traces"
 	check "--itrace without a trace" "${dir}/fork.data" --itrace
 }
 
@@ -217,9 +181,7 @@ record() {
 }
 
 if ! record -o "${dir}/fork.data" 2> /dev/null; then
-	echo "can't record cpu-clock here [Skipped]"
-	cleanup
-	exit 2
+	skip "can't record cpu-clock here"
 fi
 record -B -N -o "${dir}/bare.data"
 record -o - > "${dir}/pipe.data"
@@ -231,5 +193,4 @@ test_harmless
 test_refused
 test_directories
 
-cleanup
-exit ${err}
+finish

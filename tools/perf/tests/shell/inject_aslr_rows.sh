@@ -1,38 +1,21 @@
 #!/bin/bash
 # perf inject --aslr: every kind of part of a profile
 # SPDX-License-Identifier: GPL-2.0
+# shellcheck disable=SC2034,SC2154 # variables of lib/inject.sh
 
 set -e
 
 shelldir=$(dirname "$0")
 # shellcheck source=lib/setup_python.sh
 . "${shelldir}"/lib/setup_python.sh
+# shellcheck source=lib/inject.sh
+. "${shelldir}"/lib/inject.sh
 
-lib=${shelldir}/lib
-dir=$(mktemp -d /tmp/__perf_test.inject_aslr_rows.XXXXX)
-perf=$(command -v perf)
 tracefs=/sys/kernel/tracing
 probe=
-err=0
-export PYTHONDONTWRITEBYTECODE=1
 
-cleanup() {
-	trap - EXIT TERM INT
-	[ -z "${tracer:-}" ] || kill "${tracer}" 2> /dev/null || true
+undo() {
 	[ -z "${probe}" ] || echo "-:${probe}" >> ${tracefs}/uprobe_events || true
-	rm -rf "${dir}"
-}
-
-# shellcheck disable=SC2317 # called by the trap
-trap_cleanup() {
-	cleanup
-	exit 1
-}
-trap trap_cleanup EXIT TERM INT
-
-fail() {
-	echo "$* [Failed]"
-	err=1
 }
 
 cat > "${dir}/alloc.py" <<- EOF
@@ -84,7 +67,7 @@ says() {
 
 test_rows() {
 	echo "Each row, crafted"
-	PERF=${perf} "${PYTHON}" "${lib}/aslr_rows_test.py" || fail "rows"
+	"${PYTHON}" "${lib}/aslr_rows_test.py" || fail "rows"
 }
 
 test_data() {
@@ -126,6 +109,11 @@ test_stat() {
 	done
 	grep -q cpu-clock "${dir}/stat.data.report" || fail "stat: no counts"
 	cmp "${dir}/stat.data.report" "${dir}/stat.safe.report" || fail "stat: report"
+}
+
+test_words() {
+	echo "An address in each word"
+	"${PYTHON}" "${lib}/aslr_words_test.py" || fail "words"
 }
 
 # The offset in a program's file where it begins
@@ -170,16 +158,14 @@ test_bpf() {
 	fi
 	bpftrace -e 'tracepoint:raw_syscalls:sys_enter { @[args->id, comm] = count(); }' \
 		> /dev/null 2>&1 &
-	tracer=$!
+	background=$!
 	for _ in 1 2 3 4 5 6 7 8 9 10; do
 		! grep -q "bpf_prog_.*sys_enter" /proc/kallsyms || break
 		sleep 0.3
 	done
 	perf record -q -e cpu-clock -F 2000 -o "${dir}/bpf.data" -- \
 		dd if=/dev/zero of=/dev/null bs=1 count=200000 2> /dev/null
-	kill "${tracer}"
-	wait "${tracer}" 2> /dev/null || true
-	tracer=
+	stop_background
 	check bpf
 	for file in data safe; do
 		perf report --stdio -g none --no-children -s sym -i "${dir}/bpf.${file}" \
@@ -216,6 +202,6 @@ else
 	echo "can't record cpu-clock here"
 fi
 test_rows
+test_words
 
-cleanup
-exit ${err}
+finish

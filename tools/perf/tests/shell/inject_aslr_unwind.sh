@@ -1,43 +1,18 @@
 #!/bin/bash
 # perf inject --aslr: user stacks become call chains
 # SPDX-License-Identifier: GPL-2.0
+# shellcheck disable=SC2034,SC2154 # variables of lib/inject.sh
 
 set -e
 
 shelldir=$(dirname "$0")
 # shellcheck source=lib/setup_python.sh
 . "${shelldir}"/lib/setup_python.sh
+# shellcheck source=lib/inject.sh
+. "${shelldir}"/lib/inject.sh
 
-lib=${shelldir}/lib
-dir=$(mktemp -d /tmp/__perf_test.inject_aslr_unwind.XXXXX)
-err=0
 # Nobody's build-id cache: perf's default is in there.
 export HOME=${dir}
-export PYTHONDONTWRITEBYTECODE=1
-
-cleanup() {
-	trap - EXIT TERM INT
-	[ -z "${background:-}" ] || kill "${background}" 2> /dev/null || true
-	rm -rf "${dir}"
-}
-
-# shellcheck disable=SC2317 # called by the trap
-trap_cleanup() {
-	cleanup
-	exit 1
-}
-trap trap_cleanup EXIT TERM INT
-
-fail() {
-	echo "$* [Failed]"
-	err=1
-}
-
-skip() {
-	echo "$* [Skipped]"
-	cleanup
-	exit 2
-}
 
 # Inlined functions, recursion, calls back from a library, the kernel; by itself, as some
 # processes, as some threads, or until killed.
@@ -327,9 +302,7 @@ test_tasks() {
 	background=$!
 	record attached -p "${background}" -- sleep 0.5
 	inject attached
-	kill "${background}"
-	wait "${background}" 2> /dev/null || true
-	background=
+	stop_background
 	check attached
 	has_frame attached 'deep .*/work\)'
 }
@@ -371,9 +344,9 @@ test_binaries() {
 	cmp "${dir}/other.data.samples" "${dir}/other.safe.samples" || fail "other: samples"
 	# What the other binary has instead isn't taken for it.
 	perf script -i "${dir}/other.safe" -F comm,tid,time,ip,dso > "${dir}/frames"
-	if grep -q "^[[:space:]].*/gone)" "${dir}/frames"; then
-		fail "other: frames of the other binary"
-	fi
+	# libunwind gives the first address in it before it asks for the binary.
+	awk '/^[[:space:]].*\/gone\)/ { bad += last; last = 1; next } { last = 0 }
+	     END { exit bad != 0 }' "${dir}/frames" || fail "other: frames of the other binary"
 	inject cached
 	told_nothing cached
 	perf script -i "${dir}/cached.data" -F tid,time,ip,sym,dso |
@@ -406,9 +379,7 @@ test_namespace() {
 	told_nothing namespace
 	check namespace
 	has_frame namespace 'deep .*/hidden\)'
-	kill "${background}"
-	wait "${background}" 2> /dev/null || true
-	background=
+	stop_background
 	# It ended and took its binary with it.
 	inject namespace
 	told namespace "${dir}/mnt/hidden differs \([1-9]"
@@ -457,7 +428,7 @@ test_options() {
 
 test_crafted() {
 	echo "Stacks that nobody records"
-	PERF=$(command -v perf) "${PYTHON}" "${lib}/aslr_unwind_test.py" || fail "crafted profiles"
+	"${PYTHON}" "${lib}/aslr_unwind_test.py" || fail "crafted profiles"
 }
 
 perf version --build-options > "${dir}/options" 2> /dev/null || true
@@ -475,5 +446,4 @@ test_namespace
 test_options
 test_crafted
 
-cleanup
-exit ${err}
+finish

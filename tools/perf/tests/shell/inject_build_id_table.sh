@@ -1,24 +1,13 @@
 #!/bin/sh
 # perf inject keeps the build-id table
 # SPDX-License-Identifier: GPL-2.0
+# shellcheck disable=SC2034,SC2154 # variables of lib/inject.sh
 
-dir=$(mktemp -d /tmp/perf.test.inject_build_id.XXXXXX)
+# shellcheck source=lib/inject.sh
+. "$(dirname "$0")"/lib/inject.sh
+
 data="${dir}/perf.data"
 prog="${dir}/prog"
-err=0
-
-cleanup() {
-	rm -rf "${dir}"
-	trap - EXIT TERM INT
-}
-
-# shellcheck disable=SC2317 # called by the trap
-trap_cleanup() {
-	echo "Unexpected signal or exit"
-	cleanup
-	exit 1
-}
-trap trap_cleanup EXIT TERM INT
 
 # Neither what is cached nor what gets cached here matters.
 perf_() {
@@ -27,12 +16,6 @@ perf_() {
 
 build_ids() {
 	perf_ buildid-list -i "$1" | sort -u
-}
-
-skip() {
-	echo "Skip: $1"
-	cleanup
-	exit 2
 }
 
 # inject <name> <options>: inject, and list the build-ids of the input and the output
@@ -87,5 +70,4 @@ test_same mmap2 -B
 test_kept hits -b
 test_kept all --buildid-all
 
-cleanup
-exit ${err}
+finish

@@ -1,27 +1,15 @@
 #!/bin/bash
 # perf inject: names in events with build-ids
 # SPDX-License-Identifier: GPL-2.0
+# shellcheck disable=SC2034,SC2154 # variables of lib/inject.sh
 
 set -e
 
 shelldir=$(dirname "$0")
 # shellcheck source=lib/setup_python.sh
 . "${shelldir}"/lib/setup_python.sh
-
-dir=$(mktemp -d /tmp/__perf_test.inject_mmap_build_ids.XXXXX)
-err=0
-
-cleanup() {
-	trap - EXIT TERM INT
-	rm -rf "${dir}"
-}
-
-# shellcheck disable=SC2317 # called by the trap
-trap_cleanup() {
-	cleanup
-	exit 1
-}
-trap trap_cleanup EXIT TERM INT
+# shellcheck source=lib/inject.sh
+. "${shelldir}"/lib/inject.sh
 
 result() {
 	if [ "$2" = 0 ]; then
@@ -71,14 +59,11 @@ test_kernel() {
 
 if ! perf record -q -B -N -e cpu-clock -o "${dir}/perf.data" -- "${PYTHON}" "${dir}/time.py" ||
    ! perf script -i "${dir}/perf.data" -F ip,sym,dso | grep -q -F '[vdso]'; then
-	echo "no samples in the vdso here [Skipped]"
-	cleanup
-	exit 2
+	skip "no samples in the vdso here"
 fi
 
 test_vdso -b
 test_vdso -B
 test_kernel
 
-cleanup
-exit ${err}
+finish

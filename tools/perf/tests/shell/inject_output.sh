@@ -1,23 +1,12 @@
 #!/bin/bash
 # perf inject output
 # SPDX-License-Identifier: GPL-2.0
+# shellcheck disable=SC2034,SC2154 # variables of lib/inject.sh
 
-dir=$(mktemp -d /tmp/perf.test.inject_output.XXXXXX)
+# shellcheck source=lib/inject.sh
+. "$(dirname "$0")"/lib/inject.sh
+
 data="${dir}/perf.data"
-err=0
-
-cleanup() {
-	rm -rf "${dir}"
-	trap - EXIT TERM INT
-}
-
-# shellcheck disable=SC2317 # called by the trap
-trap_cleanup() {
-	echo "Unexpected signal or exit"
-	cleanup
-	exit 1
-}
-trap trap_cleanup EXIT TERM INT
 
 # Wherever writing fails, in an event or in the header, inject fails.
 test_write_error() {
@@ -37,9 +26,7 @@ test_write_error() {
 
 if ! perf record -e cpu-clock:u -F 100 -o "${data}" perf test -w noploop 1 \
 		> /dev/null 2> "${dir}/log"; then
-	echo "Skip: cannot record: $(cat "${dir}/log")"
-	cleanup
-	exit 2
+	skip "cannot record: $(cat "${dir}/log")"
 fi
 
 step=1
@@ -52,5 +39,4 @@ perf record -e cpu-clock:u -F 1000 --call-graph dwarf -o "${data}" perf test -w 
 	> /dev/null 2>&1
 test_write_error
 
-cleanup
-exit ${err}
+finish

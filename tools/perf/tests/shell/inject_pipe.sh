@@ -1,23 +1,12 @@
 #!/bin/bash
 # perf inject to a live pipe
 # SPDX-License-Identifier: GPL-2.0
+# shellcheck disable=SC2034,SC2154 # variables of lib/inject.sh
 
-dir=$(mktemp -d /tmp/perf.test.inject_pipe.XXXXXX)
+# shellcheck source=lib/inject.sh
+. "$(dirname "$0")"/lib/inject.sh
+
 data="${dir}/perf.data"
-err=0
-
-cleanup() {
-	rm -rf "${dir}"
-	trap - EXIT TERM INT
-}
-
-# shellcheck disable=SC2317 # called by the trap
-trap_cleanup() {
-	echo "Unexpected signal or exit"
-	cleanup
-	exit 1
-}
-trap trap_cleanup EXIT TERM INT
 
 # While the recording goes on, what the reader of a pipe has got are whole events.
 test_live_pipe() {
@@ -73,13 +62,10 @@ test_message() {
 
 if ! perf record -e cpu-clock:u -F 100 -o "${data}" perf test -w noploop 1 \
 		> /dev/null 2> "${dir}/log"; then
-	echo "Skip: cannot record: $(cat "${dir}/log")"
-	cleanup
-	exit 2
+	skip "cannot record: $(cat "${dir}/log")"
 fi
 
 test_live_pipe
 test_message
 
-cleanup
-exit ${err}
+finish

@@ -1,22 +1,10 @@
 #!/bin/sh
 # perf inject --sched-stat
 # SPDX-License-Identifier: GPL-2.0
+# shellcheck disable=SC2034,SC2154 # variables of lib/inject.sh
 
-dir=$(mktemp -d /tmp/perf.test.inject_sched_stat.XXXXXX)
-err=0
-
-cleanup() {
-	rm -rf "${dir}"
-	trap - EXIT TERM INT
-}
-
-# shellcheck disable=SC2317 # called by the trap
-trap_cleanup() {
-	echo "Unexpected signal or exit"
-	cleanup
-	exit 1
-}
-trap trap_cleanup EXIT TERM INT
+# shellcheck source=lib/inject.sh
+. "$(dirname "$0")"/lib/inject.sh
 
 record() {
 	perf record -q -a -o "${dir}/perf.data" "$@" -- sleep 0.3 2> /dev/null
@@ -51,13 +39,10 @@ test_differ() {
 }
 
 if ! record -g -e sched:sched_switch,sched:sched_stat_runtime; then
-	echo "no tracepoints here [Skipped]"
-	cleanup
-	exit 2
+	skip "no tracepoints here"
 fi
 test_merge
 record -e sched:sched_switch -e '{sched:sched_stat_runtime,sched:sched_process_exit}:S'
 test_differ
 
-cleanup
-exit ${err}
+finish

@@ -20,8 +20,9 @@ What counts as an address in ORIG
     by its look call chains (frame pointers lead astray: 0x100000000 is often in
                 them, and in every second record by chance), registers, other 8-byte
                 members of tracepoint payloads, 8-byte words of user stacks and
-                other opaque bytes, immediates of JITed code, hex text in the
-                command line and in event names.  They count when the page is one
+                other opaque bytes, at any offset in those of payloads, immediates of
+                JITed code, hex text in the command line, in event names and in their
+                formats.  They count when the page is one
                 known for sure or in a known mapping, when the value is in the
                 kernel half, or when it is a user address within the terabyte
                 (below 1 TiB: the gigabyte) of a mapping or an ip.  Two small
@@ -46,8 +47,10 @@ What counts as a find in SAFE
                 bytes belong to two fields or two elements of an array, so that it
                 was the neighbour's zeroes that made it an address; when the 8-byte
                 value is letters of a text; or when a payload has it as a number, and
-                no mapping of its process is there, or of one that forked that.  Everywhere else (address fields,
-                opaque bytes, texts in which an address may be) it counts.
+                no mapping of its process is there, or of one that forked that.  In MIXED
+                fields, which are full of small numbers, it counts from 4 GiB on.  Everywhere
+                else (address fields, opaque bytes, texts in which an address may be) it counts.
+Of more than 16 hexadecimal digits in a row each 16 are looked at.
 Hardware trace data count as a find as such: the addresses in there are packed.
 
 Limits: 32-bit pointers in 4 bytes are not searched for in opaque bytes, nor
@@ -64,7 +67,7 @@ from bisect import bisect_right
 from itertools import compress, repeat
 from operator import rshift
 
-from perf_data import (ADDRESS, CHAIN, KEPT, NUMBERS, OPAQUE, TEXT, TYPES, WORDS, Damaged,
+from perf_data import (ADDRESS, CHAIN, KEPT, MIXED, NUMBERS, OPAQUE, TEXT, TYPES, WORDS, Damaged,
                        PerfData, Stream, open_bytes)
 from perf_data_fields import attr_fields, feature_fields
 
@@ -94,6 +97,13 @@ def native(buf, fmt, endian):
 def hex_value(digits):
     digits = digits.lstrip(b'0')
     return int(digits, 16) if 0 < len(digits) <= 16 else 0
+
+
+def hex_values(digits):
+    """The numbers in a run of digits: one, or when that is too long, all of 16 digits"""
+    if len(digits.lstrip(b'0')) <= 16:
+        return [hex_value(digits)]
+    return [int(digits[i:i + 16], 16) for i in range(len(digits) - 15)]
 
 
 class Secrets:
@@ -221,16 +231,20 @@ def collect_field(secrets, buf, endian, field, label):
         for value in native(data, 'Q', endian):
             if value >> 12 not in secrets.pages:
                 secrets.add(value, f'{label} {name}', zone=name == 'ip')
-    elif kind in (CHAIN, WORDS, NUMBERS, OPAQUE):
+    elif kind in (CHAIN, WORDS, NUMBERS, OPAQUE) or kind == MIXED and name.startswith('raw.'):
         values = native(data, 'Q', endian)
         if name.endswith('jited_insns'):
             values = [struct.unpack(endian + 'Q', code)[0] for code in MOVABS.findall(data)]
         secrets.add_weak(values, f'{label} {name}')
+        if kind in (MIXED, OPAQUE) and name.startswith('raw.'):
+            for start in range(1, 8):   # an array of bytes may have them anywhere
+                secrets.add_weak(native(data[start:], 'Q', endian), f'{label} {name}')
     elif name in ('tracing.kallsyms', 'tracing.printk'):
         for groups in HEX_LINE.findall(data):
             secrets.add(hex_value(b''.join(groups)), name)
     else:
-        secrets.add_weak([hex_value(run) for run in HEX_RUN.findall(data)], f'{label} {name}')
+        secrets.add_weak([value for run in HEX_RUN.findall(data) for value in hex_values(run)],
+                         f'{label} {name}')
 
 
 def collect(data):
@@ -315,9 +329,9 @@ def binary_hits(buf, endian, secrets):
 def text_hits(buf, secrets):
     """The same of hexadecimal text"""
     for run in HEX_RUN.finditer(buf):
-        value = hex_value(run.group())
-        if value >> 12 in secrets:
-            yield run.start(), value, len(run.group())
+        for value in hex_values(run.group()):
+            if value >> 12 in secrets:
+                yield run.start(), value, len(run.group())
 
 
 class Places:
@@ -366,17 +380,17 @@ def is_task_numbers(places, offset, value, size):
         max(value >> 32, value & (1 << 32) - 1) <= PID_MAX
 
 
-def counts(field, offset, size, buf, is_text):
+def counts(field, offset, value, size, buf, is_text):
     """Whether a hit is in a place for addresses: see the top of the file"""
-    if not field or field[3] in (KEPT, NUMBERS):
+    if not field or field[3] in (KEPT, NUMBERS) or field[3] == MIXED and value < 4 * GIB:
         return False
     _, start, _, kind = field
     if is_text:
-        return kind in (TEXT, OPAQUE)
+        return kind in (TEXT, MIXED, OPAQUE)
     if kind in (ADDRESS, CHAIN, WORDS):
         return (offset - start) % 8 == 0
     letters = bytes(buf[offset:offset + size]).rstrip(b'\0')
-    return kind == OPAQUE or not all(0x20 <= char < 0x7f for char in letters)
+    return kind in (MIXED, OPAQUE) or not all(0x20 <= char < 0x7f for char in letters)
 
 
 def other_task(secrets, places, offset, value):
@@ -411,8 +425,8 @@ def search(secrets, stream, endian, data):
         for offset, value, size in hits:
             sure = value >= 4 * GIB and value >> 12 not in secrets.doubtful
             sure = sure and (is_text or not is_task_numbers(places, offset, value, size))
-            if sure or (counts(places.at(offset, size)[1], offset, size, stream.buf, is_text) and
-                        not other_task(secrets, places, offset, value)):
+            if sure or (counts(places.at(offset, size)[1], offset, value, size, stream.buf,
+                               is_text) and not other_task(secrets, places, offset, value)):
                 yield Find(secrets, places, offset, value, size, is_text)
     for rec in stream.records:
         trace = rec.trailing if rec.name == 'AUXTRACE' else 0

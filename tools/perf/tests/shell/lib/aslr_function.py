@@ -292,9 +292,7 @@ class Checker:
         """What a record is known by in both files"""
         wanted = ('time', 'pid_tid', 'cpu', 'id', 'identifier') if rec.type == TYPE['SAMPLE'] \
             else ('id.time', 'pid', 'tid', 'len', 'filename', 'name')
-        found = {name: int.from_bytes(rec.stream.buf[offset:offset + size],
-                                      'little' if data.endian == '<' else 'big')
-                 for name, offset, size, _ in data.fields(rec) if name in wanted}
+        found = data.values(rec)
         return tuple(found.get(name, 0) for name in wanted)
 
     def pair(self, types):

@@ -148,7 +148,8 @@ class AuditTest(Files):
             self.assertEqual(bool(self.finds()), bool(finds), (what, offset))
 
     def test_text_in_cmdline(self):
-        for text in ('mem:0x7f1231004010', '7F1231004010:x', '-e probe+0x00000000000401abc'):
+        for text in ('mem:0x7f1231004010', '7F1231004010:x', '-e probe+0x00000000000401abc',
+                     'beef00007f1231004010dead'):
             self.assertEqual(len(self.finds(craft(SAFE, cmdline=text))), 1)
 
     def test_raw_payload(self):
@@ -162,6 +163,32 @@ class AuditTest(Files):
             payload = struct.pack('<Q', word)
             craft(ORIG, payload=payload).write(self.orig)
             self.assertEqual(len(self.finds(craft(SAFE, payload=payload))), finds)
+
+    def tracepoint(self, at, array, constant):
+        """A profile of a tracepoint that has an array of small numbers"""
+        text = b'name: b\nID: 10\nformat:\n\tfield:u32 array[10];\toffset:0;\tsize:40;\n' \
+            b'print fmt: "%%d", REC->array[0] == 0x%x' % constant
+        gen = PerfDataGen()
+        attr = gen.attr('a:b', ids=[7], type=2, config=10, sample_type='IP TID RAW')
+        for name in ('lib', 'nonpie'):
+            gen.mmap2(pid=100, tid=100, start=at[name], len=0x4000, pgoff=0, filename='/a')
+        gen.sample(attr, ip=at['lib'], pid=100, tid=100, raw=array)
+        gen.feature('TRACING_DATA', b'\x17\x08\x44tracing0.5\0\0\x08' + gen.pack('I', 4096) +
+                    b'header_page\0' + gen.u64s([0]) + b'header_event\0' + gen.u64s([0]) +
+                    gen.pack('II', 0, 1) + b'a\0' + gen.pack('I', 1) + gen.u64s([len(text)]) +
+                    text + gen.pack('II', 0, 0))
+        return gen
+
+    def test_tracepoints(self):
+        """What looks like an address, in arrays of small numbers and in formats"""
+        for value, finds in ((ORIG['lib'] + 0x87654321, 1), (ORIG['nonpie'] + 0x123, 0)):
+            for before in range(8):
+                array = bytes(8 + before) + struct.pack('<Q', value) + bytes(24 - before)
+                self.tracepoint(ORIG, array, 1).write(self.orig)
+                self.assertEqual(self.finds(self.tracepoint(SAFE, bytes(40), 1)), [])
+                self.assertEqual(len(self.finds(self.tracepoint(SAFE, array, 1))), finds)
+            self.tracepoint(ORIG, bytes(40), value).write(self.orig)
+            self.assertEqual(len(self.finds(self.tracepoint(SAFE, bytes(40), value))), finds)
 
     def test_low_pages_in_kept_fields(self):
         period = ORIG['nonpie'] + 0x123

@@ -171,6 +171,38 @@ def pt_profile(prog):
     return gen
 
 
+JIT = 0x7f1240000000
+CLOCK_MONOTONIC = 1
+
+
+def jitdump(time):
+    """What a runtime that compiles two functions leaves for perf inject --jit"""
+    out = struct.pack('<6IQQ', 0x4a695444, 1, 40, 62, 0, PARENT, time, 0)
+    for i, name in enumerate((b'jitted_one\0', b'jitted_two\0')):
+        addr = JIT + 0x2000 * i
+        load = struct.pack('<IIQQQQ', PARENT, PARENT, addr, addr, len(CODE), i + 1) + name + CODE
+        out += struct.pack('<IIQ', 0, 16 + len(load), time + 1 + i) + load
+    return out + struct.pack('<IIQ', 3, 16, time + 9)
+
+
+def jit_profile(dump):
+    gen = PerfDataGen()
+    clock = gen.attr('cpu-clock', type=1, ids=[7], sample_id_all=1, mmap=1, comm=1,
+                     flags=1 << 25, clockid=CLOCK_MONOTONIC,
+                     sample_type='IDENTIFIER IP TID TIME PERIOD')
+    gen.comm(pid=PARENT, tid=PARENT, comm='parent', misc=COMM_EXEC | USER, sample_id=ident(1000))
+    gen.mmap2(pid=PARENT, tid=PARENT, start=EXE, len=0x8000, filename='/opt/prog',
+              sample_id=ident(1000))
+    gen.mmap2(pid=PARENT, tid=PARENT, start=HEAP, len=0x1000, filename=dump,
+              sample_id=ident(1000))
+    for i, ip in enumerate((EXE + 8, JIT, JIT + 4, JIT + 0x2006)):
+        gen.sample(clock, ip=ip, pid=PARENT, tid=PARENT, time=2000 + i, period=1)
+    leave(gen, PARENT, 3100)
+    gen.feature('ARCH', gen.string('x86_64'))
+    gen.feature('EVENT_DESC', gen.event_desc())
+    return gen
+
+
 class Options(unittest.TestCase):
     fields = 'comm,pid,tid,event,ip,sym,dso,dsoff,addr'
 
@@ -303,6 +335,33 @@ class Options(unittest.TestCase):
             self.assertEqual(len(before), len(after))
             self.assertTrue(before)
             self.assertEqual(before == after, same, (before, after))
+
+    def test_jit(self):
+        """--jit first, and --aslr on what that made"""
+        dump = os.path.join(self.dir, f'jit-{PARENT}.dump')
+        with open(dump, 'wb') as file:
+            file.write(jitdump(1500))
+        jit_profile(dump).write(self.orig)
+        self.run_command(PERF, 'inject', '--jit', '-i', self.orig, '-o', self.plain)
+        self.run_command(PERF, 'inject', '--aslr', '-i', self.plain, '-o', self.safe)
+        for orig in self.orig, self.plain:
+            self.tool('aslr_audit.py', orig, self.safe)
+        self.tool('aslr_function.py', self.plain, self.safe)
+        self.fields = 'comm,tid,time,event,ip,sym,symoff,dso'
+        lines = self.script(self.safe)
+        self.assertEqual(self.script(self.plain), lines)
+        for where in 'jitted_one+0x0', 'jitted_one+0x4', 'jitted_two+0x6':
+            self.assertTrue(any(where in line for line in lines), lines)
+
+    def test_after_itrace(self):
+        """--itrace first, and --aslr on what that made: as both at once"""
+        bts_profile().write(self.orig)
+        self.run_command(PERF, 'inject', '--itrace=b', '-i', self.orig, '-o', self.plain)
+        self.run_command(PERF, 'inject', '--aslr', '-i', self.plain, '-o', self.safe)
+        for orig in self.orig, self.plain:
+            self.tool('aslr_audit.py', orig, self.safe)
+        self.tool('aslr_function.py', self.plain, self.safe)
+        self.assertEqual(self.script(self.plain), self.script(self.safe))
 
     def test_without_itrace(self):
         spe_profile().write(self.orig)

@@ -151,16 +151,19 @@ def u64s(*values):
 
 def mapping(start, filename, pgoff=0, want=PROC, pgoff_want=None, **more):
     """The same as an MMAP and, with another process, as an MMAP2"""
-    pid = more.pop('pid', PID)
+    pid, only = more.pop('pid', PID), more.pop('only', None)
+    flags = more.pop('flags', MAP_PRIVATE)
     want = {'start': want, **({'pgoff': pgoff_want} if pgoff_want else {})}
     fields = {'pid': pid, 'tid': pid, 'start': start, 'len': more.pop('len', 0x2000),
               'pgoff': pgoff, 'filename': filename}
-    yield Case('MMAP', fields, want, **more)
+    if not only:
+        yield Case('MMAP', fields, want, **more)
     if pid == PID:
-        yield Case('MMAP2', {**fields, 'prot': 5, 'flags': 2,
+        yield Case('MMAP2', {**fields, 'prot': 5, 'flags': flags,
                              'inode': u32s(8, 1) + u64s(4711, 1)}, want, **more)
 
 
+MMAP_DATA, MAP_SHARED, MAP_PRIVATE = 1 << 13, 1, 2
 KERNEL_MAP = {'misc': KERNEL, 'pid': 0xffffffff}
 GUEST_MAP = {'misc': GUEST_KERNEL, 'pid': GUEST}
 BUILD_ID = bytes(range(20))
@@ -202,6 +205,26 @@ RECORDS = [
              len=0x1000),
     *mapping(LIB + 0x5005000, '/dev/shm/a', 0x123000, len=0x1000),
     *mapping(LIB + 0x5006000, '/memfd:a (deleted)', 0x123000, len=0x1000),
+    *(case for i, (name, pgoff, want) in enumerate((
+        # Names that regular files, or what is as them, can have: an offset stays ...
+        ('/dmabuf:', 0x123000, None), ('/SYSV0000abcd (deleted)', 0x123000, None),
+        ('/i915 (deleted)', 0x123000, None), ('/anon_hugepage (deleted)', 0x400000, None),
+        ('/dev/hugepages/a', 0x400000, None), ('/home/a/dev/b.so', 0x123000, None),
+        # ... but not where it can't be one
+        ('/opt/a', 0xffff888123456000, PROC), ('/memfd:a (deleted)', LIB + 0x2000, PROC),
+        # Devices and what has no file
+        ('/dev/dri/card0', 0x100123000, PHYSICAL), ('/dev/zero', EXE, PHYSICAL),
+        ('/dev/uio0', 0x1000, PHYSICAL), ('/sys/class/x', BAR, PHYSICAL),
+        ('socket:[123]', 0xe2100000, PROC), ('[anon:malloc]', HEAP + 0x1000, PROC),
+        ('anon_inode:[io_uring]', 0x10000000, PROC), ('[uprobes]', LIB + 0x7000, PROC),
+        ('(unreachable)/dev/a', BAR, PROC), ('pipe:[1]', BAR, PROC)))
+      for case in mapping(LIB + 0x7000000 + 0x10000 * i, name, pgoff, pgoff_want=want, len=0x1000)),
+    *(case for i, name in enumerate((
+        '/srv/root/dev/nvidia0', '/srv/root/sys/devices/pci0000:00/resource0',
+        '/srv/root/proc/bus/pci/00/02.0'))
+      for case in mapping(LIB + 0x7800000 + 0x10000 * i, name, BAR + 0x100000, len=0x1000,
+                          pgoff_want=PHYSICAL, misc=USER | MMAP_DATA, flags=MAP_SHARED)),
+    *mapping(LIB + 0x7900000, '/srv/dev/lib.so', BAR, misc=USER | MMAP_DATA, only='MMAP2'),
     *mapping(0xffffffffff600000, '[vsyscall]', len=0x1000),
     Case('MMAP2', {'pid': PID, 'tid': PID, 'start': LIB + 0x6000000, 'len': 0x3000,
                    'pgoff': 0x1000, 'inode': bytes([20, 0, 0, 0]) + BUILD_ID, 'prot': 5,
@@ -427,7 +450,8 @@ FEATURES = (
     ('TOTAL_MEM', u64s(4 << 20)),
     ('CMDLINE', strings('perf', 'record', f'--filter={EXE + 8:#x}', f'{NONPIE:#x}', '4000') +
      GARBAGE, strings('perf', 'record', '--filter=0x' + '0' * 12, '0x' + '0' * 6, '4000')),
-    ('CPU_TOPOLOGY', strings('0-1') + strings('0', '1') + u32s(0, 0, 1, 0)),
+    ('CPU_TOPOLOGY', strings('0-1') + strings('0', '1') + u32s(0, 0, 1, 0) + strings('0-1') +
+     u32s(0, 0)),
     ('NUMA_TOPOLOGY', u32s(1, 0) + u64s(4 << 20, 2 << 20) + string('0-1')),
     ('BRANCH_STACK', b''),
     ('GROUP_DESC', u32s(1) + string(f'{{a,mem:{TEXT + 8:x}}}') + u32s(0, 2) + GARBAGE,
@@ -710,7 +734,7 @@ class Records(Crafted):
             self.assertNotIn('COMPRESSED', kinds)
             self.assertNotIn(FEATURE_ID['COMPRESSED'], [feat for feat, _, _ in safe.features])
             self.function(orig, safe)
-            self.summary(dropped=[('COMPRESSED', 1)])
+            self.summary(dropped=[('header feature COMPRESSED', 1)])
 
 
 class Fields(Crafted):
@@ -911,7 +935,7 @@ class Features(Crafted):
                 # Flags have no section; in a pipe, build-ids and trace data aren't features
                 if pipe and (not content or name in ('BUILD_ID', 'AUXTRACE', 'DIR_FORMAT')):
                     continue
-                if not want and name not in ('BUILD_ID', 'CPU_TOPOLOGY'):
+                if not want and name != 'BUILD_ID':
                     content += GARBAGE
                 gen.feature(name, content)
                 dropped += [name] * (want == [DROPPED])
@@ -933,7 +957,7 @@ class Features(Crafted):
                         got = re.sub(rb'0xe000[0-9a-f]{9}', b'0xNEW', after[number])
                         self.assertEqual(got[:len(wanted)], wanted)
                         self.assertFalse(got[len(wanted):].strip(b'\0'))
-            self.summary(dropped=[(name, 1) for name in dropped])
+            self.summary(dropped=[(f'header feature {name}', 1) for name in dropped])
 
     def check_bpf(self, orig, safe):
         """Where code is was rewritten, the code is gone"""
@@ -947,6 +971,35 @@ class Features(Crafted):
             old, new = (struct.unpack('<Q', info[f'bpf[0].{name}'])[0] for info in infos)
             self.assertIsNone(self.spaces.check(KERN, old, new))
         self.assertFalse(infos[1].get('bpf[0].jited_insns', b'').strip(b'\0'))
+
+    def test_old_topology(self):
+        """Without what later versions have at its end, and with padding there"""
+        for content in (strings('0-1') + strings('0', '1'),
+                        strings('0-1') + strings('0', '1') + u32s(0, 0, 1, 0)):
+            gen, attr = profile()
+            gen.sample(attr, ip=EXE, pid=PID, tid=PID, time=5000)
+            gen.feature('NRCPUS', u32s(2, 2))
+            gen.feature('CPU_TOPOLOGY', content)
+            _, safe = self.inject(gen)
+            self.assertEqual(self.sections(safe)[FEATURE_ID['CPU_TOPOLOGY']], content)
+
+    def test_gaps(self):
+        """What is in no section, or in one that isn't read"""
+        gen, attr = profile()
+        mappings(gen)
+        gen.sample(attr, ip=EXE, pid=PID, tid=PID, time=5000)
+        gen.feature('HOSTNAME', string('host'))
+        buf = bytearray(gen.file_bytes())
+        struct.pack_into('<QQ', buf, 56, len(buf), len(GARBAGE))       # event_types
+        table = sum(struct.unpack_from('<QQ', buf, 40))
+        start, size = struct.unpack_from('<QQ', buf, table)
+        struct.pack_into('<Q', buf, table, len(buf) + len(GARBAGE))
+        section = buf[start:start + size]
+        buf[start:start + size] = (GARBAGE * size)[:size]
+        buf += GARBAGE + section + GARBAGE
+        gen.file_bytes = lambda: bytes(buf)
+        _, safe = self.inject(gen)
+        self.assertEqual(self.sections(safe)[FEATURE_ID['HOSTNAME']], string('host'))
 
     def test_unknown(self):
         """A feature that nobody knows is dropped, and named"""

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import unittest.mock
 
 from perf_data import PerfData
 from perf_data_gen import PerfDataGen
@@ -145,21 +146,36 @@ class Stacks(unittest.TestCase):
         self.check()
         self.agree()
 
+    def told_of_sizes(self, number):
+        self.assertIn(f"STACK_USER of a size that can't be ({number})", self.check())
+        self.agree()
+
     def test_more_stack_than_room(self):
         attr = self.attr()
         for size in (8193, 8200, 1 << 32, 1 << 63, (1 << 64) - 1):
-            self.gen.records = self.gen.records[:1]
+            self.sample(attr)
             self.sample(attr)
             self.patch(-8, size)
-            self.check_or_refuse()
+        self.told_of_sizes(5)
 
     def test_size_of_stack(self):
         attr = self.attr()
-        for size in (8191, 8184, 8200, 1 << 63, (1 << 64) - 8):
-            self.gen.records = self.gen.records[:1]
+        for size in (8191, 8200, 1 << 32, 1 << 63, (1 << 64) - 8):
+            self.sample(attr)
             self.sample(attr)
             self.patch(-8 - 8192 - 8, size)
-            self.check_or_refuse()
+        self.told_of_sizes(5)
+
+    def test_size_of_stack_before_a_field(self):
+        """What is behind it can't be found"""
+        attr = self.attr(FIELDS + ' WEIGHT')
+        self.sample(attr, weight=7)
+        self.patch(-8 - 8, 8200)
+        self.told_of_sizes(1)
+        self.patch(-8 - 8 - 8192 - 8, 8208)
+        os.remove(self.safe)
+        self.assertNotEqual(self.inject().returncode, 0)
+        self.assertNotIn('safe', os.listdir(self.dir))
 
     def test_masks(self):
         for mask in (1, 1 << IP, 1 << SP | 1 << IP, MASK & ~(1 << SP), 1 << 63, (1 << 64) - 1):
@@ -199,20 +215,72 @@ class Stacks(unittest.TestCase):
         self.check()
         self.agree()
 
+    def test_lbr_call_stack(self):
+        """Branches of perf record --call-graph lbr are the user's part of the chain"""
+        call_stack = 1 << 0 | 1 << 11
+        attr = self.gen.attr(type=1, sample_type='IP TID TIME CALLCHAIN BRANCH_STACK',
+                             branch_sample_type=call_stack, flags=EXCLUDE_CALLCHAIN_USER,
+                             sample_id_all=1)
+        self.gen.mmap2(sample_id={'pid': 100, 'tid': 100, 'time': 1}, **self.mapped)
+        for _ in range(20):
+            self.gen.sample(attr, ip=self.code(), pid=100, tid=100, time=1000,
+                            callchain=[USER_MARK, self.code()],
+                            branches=[(self.code(), self.code(), 0) for _ in range(8)])
+        self.assertNotIn('blanked', self.check())
+        self.agree()
+        with open(self.orig, 'rb') as orig, open(self.safe, 'rb') as safe:
+            self.assertEqual(len(orig.read()), len(safe.read()))
+
     def test_no_call_chain_of_a_guest(self):
         self.sample(self.attr(), misc=5)
         self.check()
 
     def test_other_architecture(self):
-        self.gen.features[6] = self.gen.string('aarch64')
-        self.sample(self.attr())
-        self.assertIn('not unwound', self.check())
+        for arch in 'aarch64', 'armv7l', 's390x', 'ppc64le', 'riscv64':
+            with self.subTest(arch=arch):
+                self.gen = PerfDataGen()
+                self.gen.features[6] = self.gen.string(arch)
+                self.sample(self.attr(), callchain=[KERNEL_MARK, TEXT])
+                told = self.check()
+                self.assertIn('not unwound', told)
+                self.assertIn('STACK_USER (1)', told)
+                with open(self.safe, 'rb') as file:
+                    self.assertNotIn(struct.pack('<q', USER_MARK), file.read())
 
     def test_pipe_for_a_binary(self):
         self.mapped['filename'] = os.path.join(self.dir, 'fifo')
         os.mkfifo(self.mapped['filename'])
         self.sample(self.attr())
         self.assertIn('fifo missing (1)', self.check())
+
+    def vdso(self):
+        """Its build-id is in the profile"""
+        self.mapped['filename'] = '[vdso]'
+        self.gen.features[2] = self.gen.build_ids([(-1, bytes(range(20)), '[vdso]', 2)])
+        return self.attr()
+
+    def test_vdso_of_another_kernel(self):
+        self.sample(self.vdso())
+        self.assertIn('end at binaries: [vdso] missing (1)', self.check())
+
+    def test_vdso_of_a_32_bit_program(self):
+        """perf takes the build-id of [vdso] for that of [vdso32], and so the cached file"""
+        program, path = os.path.join(self.dir, 'program'), self.mapped['filename']
+        with open(program, 'wb') as file:
+            file.write(b'\x7fELF\x01\x01\x01'.ljust(16, b'\0') + struct.pack(
+                '<HHIIIIIHHHHHH', 2, 3, 1, 0, 0, 0, 0, 52, 32, 0, 40, 0, 0))
+        attr = self.vdso()
+        self.gen.mmap2(sample_id={'pid': 100, 'tid': 100, 'time': 0}, pid=100, tid=100,
+                       start=0x1000000, len=4096, filename=program)
+        self.sample(attr)
+        cached = os.path.join(self.dir, '.debug', '.build-id', '00', bytes(range(1, 20)).hex())
+        os.makedirs(cached)
+        shutil.copy(path, os.path.join(cached, 'vdso'))
+        with unittest.mock.patch.dict(os.environ, HOME=self.dir):
+            self.assertNotIn('end at binaries', self.check())
+            self.agree()
+        with open(self.safe, 'rb') as file:
+            self.assertIn(struct.pack('<q', USER_MARK), file.read())
 
     def test_maps(self):
         for change in ({'len': 0}, {'start': -4096, 'len': 1 << 20}, {'len': (1 << 64) - 1},

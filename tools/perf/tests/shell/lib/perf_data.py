@@ -22,13 +22,13 @@ import os
 import struct
 import sys
 
-from perf_data_fields import (ADDRESS, CHAIN, CONTEXT_MAX, FEATURE_ID, FEATURES, KEPT, NUMBERS,
-                              OPAQUE, TEXT, TYPE_TRACEPOINT, WORDS, Attr, Cursor, Damaged,
-                              attr_fields, feature_fields, payload_fields, pmu_mappings,
+from perf_data_fields import (ADDRESS, CHAIN, CONTEXT_MAX, FEATURE_ID, FEATURES, KEPT, MIXED,
+                              NUMBERS, OPAQUE, TEXT, TYPE_TRACEPOINT, WORDS, Attr, Cursor,
+                              Damaged, attr_fields, feature_fields, payload_fields, pmu_mappings,
                               tracepoint_formats)
 
 __all__ = ['ADDRESS', 'CHAIN', 'CONTEXT_MAX', 'Damaged', 'FEATURES', 'FEATURE_ID', 'KEPT',
-           'NUMBERS', 'OPAQUE', 'PerfData', 'Record', 'TEXT', 'TYPE', 'TYPES', 'WORDS']
+           'MIXED', 'NUMBERS', 'OPAQUE', 'PerfData', 'Record', 'TEXT', 'TYPE', 'TYPES', 'WORDS']
 
 TYPES = {
     1: 'MMAP', 2: 'LOST', 3: 'COMM', 4: 'EXIT', 5: 'THROTTLE', 6: 'UNTHROTTLE', 7: 'FORK',
@@ -149,9 +149,13 @@ def registers(name, mask):
     return read
 
 
-def user_stack(cur, _attr, _):
+def user_stack(cur, attr, _):
     size = cur.u64('stack.size')
-    if size:
+    left = cur.end - cur.pos
+    # One that lies is all that is left, if nothing would have to be found behind it.
+    if size and attr.sample_type & ~(1 << 16) < 1 << 14 and (size % 8 or size > left - 8):
+        cur.span('stack', left, OPAQUE)
+    elif size:
         cur.span('stack', size, OPAQUE)
         cur.u64('stack.dyn_size')
 
@@ -480,8 +484,13 @@ class PerfData:
         order, out = 'little' if self.endian == '<' else 'big', {}
         for name, offset, size, _ in self.fields(rec):
             data = bytes(rec.stream.buf[offset:offset + size])
-            out[name] = int.from_bytes(data, order) if size in (2, 4, 8) and \
-                name not in ('comm', 'filename', 'name', 'callchain', 'raw') else data
+            if name in ('comm', 'filename', 'name'):
+                # What is behind the end is no part of it.
+                out[name] = data.split(b'\0')[0]
+            elif size in (2, 4, 8) and name not in ('callchain', 'raw'):
+                out[name] = int.from_bytes(data, order)
+            else:
+                out[name] = data
         return out
 
 

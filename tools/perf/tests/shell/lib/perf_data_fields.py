@@ -17,13 +17,14 @@ Kinds:
     NUMBERS  8-byte values of a type that is not for addresses, but can have one (u64)
     OPAQUE   bytes of which the format says nothing (stacks, raw payloads)
     TEXT     text which may have addresses in it (command line, event names)
+    MIXED    the like with many small numbers: formats of events, arrays of less than 8 bytes each
     KEPT     everything else: times, periods, ids, sizes, flags, names
 """
 import re
 import struct
 
-ADDRESS, CHAIN, WORDS, NUMBERS, OPAQUE, TEXT, KEPT = (
-    'address', 'chain', 'words', 'numbers', 'opaque', 'text', 'kept')
+ADDRESS, CHAIN, WORDS, NUMBERS, OPAQUE, TEXT, MIXED, KEPT = (
+    'address', 'chain', 'words', 'numbers', 'opaque', 'text', 'mixed', 'kept')
 
 CONTEXT_MAX = (1 << 64) - 4095
 
@@ -213,15 +214,15 @@ def tracing_data_fields(cur, _):
         cur.span('tracing.' + name, length, KEPT)
         cur.span('tracing.' + name, number(8), KEPT)
     for _i in range(number(4)):
-        cur.span('tracing.format.ftrace', number(8), KEPT)
+        cur.span('tracing.format.ftrace', number(8), MIXED)
     for _i in range(number(4)):
         system = cstring('tracing.system')
         for _j in range(number(4)):
-            cur.span(f'tracing.format.{system}', number(8), KEPT)
+            cur.span(f'tracing.format.{system}', number(8), MIXED)
     cur.span('tracing.kallsyms', number(4), TEXT)
     cur.span('tracing.printk', number(4), TEXT)
     if version >= '0.6':
-        cur.span('tracing.cmdlines', number(8), KEPT)
+        cur.span('tracing.cmdlines', number(8), TEXT)
 
 
 # Features that need a look inside.  All others hold numbers and names only.
@@ -313,10 +314,13 @@ def member_kind(decl, length, conversions):
         if decl.startswith(prefix):
             return prefix.decode() + array_kind(decl)
     name = re.search(rb'(\w+)(\[[^]]*\])?$', decl)
-    if not length or length % 8:
-        return KEPT if length else array_kind(decl)
+    if not length:
+        return array_kind(decl)
     if b'[' in decl:
-        return array_kind(decl) if re.search(rb'long|64|\*|ptr', decl) else KEPT
+        kind = array_kind(decl) if length >= 8 else KEPT
+        return MIXED if kind == OPAQUE else kind
+    if length % 8:
+        return KEPT
     how = member_conversions(name.group(1), conversions) if name else set()
     if name and NUMBER_NAMES.search(name.group(1)) and b'*' not in decl:
         return NUMBERS
