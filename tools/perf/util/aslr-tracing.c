@@ -44,7 +44,7 @@ static void read_files(struct aslr_bytes *t, const struct aslr_tracing_reader *r
 		u64 size = aslr_bytes__take_u64(t);
 		char *text = aslr_bytes__take(t, size);
 
-		if (text)
+		if (text && reader->format)
 			reader->format(arg, system, text, size);
 	}
 }
@@ -88,6 +88,20 @@ int aslr_tracing__read(const struct aslr_tracing_reader *reader, void *arg, cons
 	struct aslr_bytes t = { .pos = (void *)buf, .end = (void *)buf + size };
 
 	read_formats(&t, reader, arg);
+	return t.bad ? -EINVAL : 0;
+}
+
+int aslr_tracing__check(const void *buf, size_t size)
+{
+	static const struct aslr_tracing_reader reader;
+	struct aslr_bytes t = { .pos = (void *)buf, .end = (void *)buf + size };
+	double version = read_formats(&t, &reader, NULL);
+
+	/* kernel symbols, printk formats, and names of tasks */
+	aslr_bytes__take(&t, aslr_bytes__take_u32(&t));
+	aslr_bytes__take(&t, aslr_bytes__take_u32(&t));
+	if (version >= 0.6)
+		aslr_bytes__take(&t, aslr_bytes__take_u64(&t));
 	return t.bad ? -EINVAL : 0;
 }
 

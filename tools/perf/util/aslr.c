@@ -21,6 +21,7 @@
 #include "aslr-record.h"
 #include "aslr-sample.h"
 #include "aslr-spaces.h"
+#include "aslr-tracing.h"
 #include "aslr-unwind.h"
 #include "auxtrace.h"
 #include "data.h"
@@ -56,6 +57,9 @@ struct aslr {
 	bool				decode;
 	/* NULL without tracepoints. */
 	struct aslr_payloads		*payloads;
+	/* Of a pipe, see aslr__hold_tracing_data(). */
+	void				*tracing_data;
+	size_t				tracing_data_size;
 	/* The record that is passed on, of up to PERF_SAMPLE_MAX_SIZE bytes. */
 	union perf_event		*event;
 	struct aslr_sample_stats	stats;
@@ -150,6 +154,33 @@ static int aslr__read_tracing_data(struct perf_file_section *section,
 	return err;
 }
 
+int aslr__hold_tracing_data(struct aslr *aslr, void *buf, size_t size)
+{
+	int err = aslr_tracing__check(buf, size) ?: aslr__finish(aslr);
+
+	if (err) {
+		free(buf);
+		return err;
+	}
+	aslr->tracing_data = buf;
+	aslr->tracing_data_size = size;
+	return 0;
+}
+
+int aslr__finish(struct aslr *aslr)
+{
+	void *buf = aslr->tracing_data;
+	int ret;
+
+	if (!buf)
+		return 0;
+	aslr->tracing_data = NULL;
+	ret = aslr__rewrite_feature(aslr, HEADER_TRACING_DATA, buf, &aslr->tracing_data_size) ?:
+	      aslr->tracing(aslr->tracing_arg, buf, aslr->tracing_data_size);
+	free(buf);
+	return min(ret, 0);
+}
+
 static struct aslr_format *aslr__format(struct aslr *aslr, const struct evsel *evsel)
 {
 	int idx = evsel->core.idx;
@@ -196,6 +227,9 @@ static int aslr__sample(const struct perf_tool *tool, union perf_event *event,
 
 	if (!format)
 		return -ENOMEM;
+	err = aslr__finish(aslr);
+	if (err)
+		return err;
 	if (format->unknown) {
 		aslr->nr_dropped[PERF_RECORD_SAMPLE]++;
 		return 0;
@@ -437,7 +471,6 @@ static int aslr__tracing_data(struct perf_session *session, union perf_event *ev
 	struct aslr *aslr = container_of(session->tool, struct aslr, tool);
 	int fd = perf_data__fd(session->data);
 	ssize_t size = event->tracing_data.size;
-	size_t new_size = size;
 	void *buf;
 	int ret;
 
@@ -456,18 +489,12 @@ static int aslr__tracing_data(struct perf_session *session, union perf_event *ev
 		ret = readn(fd, buf, size) == size ? 0 : -EINVAL;
 	}
 	if (!ret)
-		ret = aslr__init_payloads(aslr, buf, size) ?:
-		      aslr__rewrite_feature(aslr, HEADER_TRACING_DATA, buf, &new_size);
-	if (ret < 0) {
-		pr_debug("tracing data doesn't fit its format\n");
-	} else if (ret > 0) {
-		aslr->nr_dropped[event->header.type]++;
-		ret = 0;
-	} else {
-		ret = aslr->tracing(aslr->tracing_arg, buf, new_size);
+		ret = aslr__init_payloads(aslr, buf, size);
+	if (ret) {
+		free(buf);
+		return ret;
 	}
-	free(buf);
-	return ret ?: size;
+	return aslr__hold_tracing_data(aslr, buf, size) ?: size;
 }
 
 static int aslr__feature(struct perf_session *session, union perf_event *event)
@@ -623,6 +650,7 @@ void aslr__delete(struct aslr *aslr)
 	aslr_spaces__delete(aslr->spaces);
 	aslr_unwind__delete(aslr->unwind);
 	free(aslr->formats);
+	free(aslr->tracing_data);
 	aslr__exit_payloads(aslr);
 	free(aslr->event);
 	free(aslr);

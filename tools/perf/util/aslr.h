@@ -54,6 +54,17 @@ int aslr__rewrite_header(struct aslr *aslr, struct perf_session *session);
  */
 int aslr__rewrite_feature(struct aslr *aslr, unsigned int feat, void *buf, size_t *size);
 
+/*
+ * Tracing data of a pipe, @size bytes in @buf, which is freed and has room for as
+ * many as make @size a multiple of 8: it comes before the mappings that its
+ * addresses are in, so it is rewritten and goes on when a sample comes or at the
+ * end.  0, -EINVAL if it isn't tracing data, or an error of aslr__finish().
+ */
+int aslr__hold_tracing_data(struct aslr *aslr, void *buf, size_t size);
+
+/* All events were there: let go of what is held.  0 or a negative error. */
+int aslr__finish(struct aslr *aslr);
+
 /* Tell the user, in a line, what was blanked or dropped, and all of it if verbose. */
 void aslr__report(const struct aslr *aslr, const struct perf_session *session);
 

@@ -228,6 +228,14 @@ test_pipe() {
 		fail "pipe: audit"
 	"${PYTHON}" "${lib}/aslr_trace_compare.py" --perf perf "${dir}/pipe.data" \
 		"${dir}/pipe.safe" || fail "pipe: payloads differ"
+
+	# Printk formats come before the mapping that they are in.
+	perf record -q -a -e rcu:rcu_utilization -o - -- sh "${dir}/work.sh" \
+		> "${dir}/rcu.pipe" 2> /dev/null || return 0
+	perf inject --aslr -i - -o - < "${dir}/rcu.pipe" | perf script -i - -F trace |
+		grep -q '[A-Z]' || fail "pipe: no strings"
+	perf inject --aslr -i "${dir}/rcu.data" -o - | perf script -i - -F trace |
+		grep -q '[A-Z]' || fail "file to pipe: no strings"
 }
 
 test_crafted() {

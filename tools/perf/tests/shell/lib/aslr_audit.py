@@ -50,6 +50,8 @@ What counts as a find in SAFE
                 no mapping of its process is there, or of one that forked that.  In MIXED
                 fields, which are full of small numbers, it counts from 4 GiB on.  Everywhere
                 else (address fields, opaque bytes, texts in which an address may be) it counts.
+Bytes of a payload that are no multiple of 8 behind its start count if something
+of the process is mapped there, or if they look like the kernel's.
 Of more than 16 hexadecimal digits in a row each 16 are looked at.
 Hardware trace data count as a find as such: the addresses in there are packed.
 
@@ -76,6 +78,8 @@ KERNEL_HALF = 0xffff800000000000
 FIRST_PAGE, LAST_PAGE = 16, (1 << 52) - 2       # 64 KiB; below the page of the markers
 LAST_MAPPED = 0xfffffffffdfff
 VSYSCALL_PAGE = 0xffffffffff600
+# At odd offsets these are negative numbers with the end of what is before them.
+NEGATIVE = ((0xfffff00000000000, 0xffffffff80000000), (0xfffffffff0000000, 1 << 64))
 UNUSED = ((0xffffffff00000000, 0xffffffff80000000), (0xffffffffffe00000, 1 << 64))
 CHUNK = 16 << 20
 PID_MAX = 1 << 22
@@ -84,6 +88,10 @@ TASK_NUMBERS = ('pid', 'ppid', 'tid', 'ptid', 'pid_tid', 'id.pid_tid')
 HEX_RUN = re.compile(rb'[0-9a-fA-F]{5,}')
 HEX_LINE = re.compile(rb'^(?:0x)?([0-9a-fA-F]{8,16})\b|\b0x([0-9a-fA-F]{8,16})$', re.M)
 MOVABS = re.compile(rb'[\x48\x49][\xb8-\xbf](.{8})', re.S)
+
+
+def is_in(value, ranges):
+    return any(start <= value < end for start, end in ranges)
 
 
 def native(buf, fmt, endian):
@@ -114,6 +122,7 @@ class Secrets:
         self.ranges = []                # (first page, last page, label), secret as a whole
         self.huge = []                  # the same, known as mappings only
         self.weak = {}                  # page: label, of values that may be addresses
+        self.odd = {}                   # the same of those that are if they are mapped
         self.doubtful = set()           # pages of these that neither are sure nor mapped
         self.zones = set()              # terabytes (negative: gigabytes) with user addresses
         self.low_of = {}                # pid: (first page, last page) of mappings below 4 GiB
@@ -165,6 +174,14 @@ class Secrets:
             if page not in self.weak:
                 self.weak[page] = label
 
+    def add_odd(self, values, label):
+        """Values at odd offsets, of which numbers side by side make up many"""
+        self.add_weak([value for value in values
+                       if value >= KERNEL_HALF and not is_in(value, NEGATIVE)], label)
+        for page in set(map(rshift, values, repeat(12))):
+            if page not in self.odd:
+                self.odd[page] = label
+
     def finish(self):
         """Decide which of the weak ones are addresses, prepare for the search"""
         mapped = Ranges(self.ranges + self.huge)
@@ -176,6 +193,9 @@ class Secrets:
             elif self.looks(page << 12):
                 self.add(page << 12, label)
                 self.doubtful.add(page)
+        for page, label in self.odd.items():
+            if page in mapped:
+                self.add(page << 12, label)
         self.search = Ranges(self.ranges)
         self.tops = {page >> 20 for page in self.pages} - {0}
         self.low = {page for page in self.pages if page < 1 << 20}
@@ -187,7 +207,7 @@ class Secrets:
     def looks(self, value):
         """Whether a page looks like one of an address"""
         if value >= KERNEL_HALF:
-            return not any(start <= value < end for start, end in UNUSED)
+            return not is_in(value, UNUSED)
         return value >= 4 * GIB and self.zone(value) in self.zones
 
     def __contains__(self, page):
@@ -238,7 +258,7 @@ def collect_field(secrets, buf, endian, field, label):
         secrets.add_weak(values, f'{label} {name}')
         if kind in (MIXED, OPAQUE) and name.startswith('raw.'):
             for start in range(1, 8):   # an array of bytes may have them anywhere
-                secrets.add_weak(native(data[start:], 'Q', endian), f'{label} {name}')
+                secrets.add_odd(native(data[start:], 'Q', endian), f'{label} {name}')
     elif name in ('tracing.kallsyms', 'tracing.printk'):
         for groups in HEX_LINE.findall(data):
             secrets.add(hex_value(b''.join(groups)), name)
