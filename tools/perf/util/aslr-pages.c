@@ -74,54 +74,6 @@ struct aslr_page *aslr_pages__add(struct aslr_pages *pages, u64 page, u64 image)
 	return entry;
 }
 
-/* Those behind it that belong further to the front move up, so that they are found. */
-static void aslr_pages__remove_entry(struct aslr_pages *pages, unsigned long i)
-{
-	unsigned long mask = aslr_pages__mask(pages), free = i;
-
-	while (pages->table[i = (i + 1) & mask].page) {
-		unsigned long home = aslr_pages__home(pages, pages->table[i].page);
-
-		if (((i - home) & mask) < ((i - free) & mask))
-			continue;
-		pages->table[free] = pages->table[i];
-		free = i;
-	}
-	pages->table[free] = (struct aslr_page) {};
-	pages->nr--;
-}
-
-void aslr_pages__remove(struct aslr_pages *pages, u64 start, u64 last)
-{
-	u64 first = (start + ~ASLR_PAGE_MASK) & ASLR_PAGE_MASK;
-	/* How many pages: the last one may end at the very top. */
-	u64 nr = ((last >> ASLR_PAGE_SHIFT) + !(~last & ~ASLR_PAGE_MASK)) -
-		 (first >> ASLR_PAGE_SHIFT);
-
-	if (!pages->nr || first < start || (s64)nr <= 0)
-		return;
-
-	if (nr <= aslr_pages__mask(pages)) {
-		for (u64 i = 0; i < nr; i++) {
-			struct aslr_page *entry;
-
-			entry = aslr_pages__entry(pages, first + (i << ASLR_PAGE_SHIFT));
-			if (entry->page)
-				aslr_pages__remove_entry(pages, entry - pages->table);
-		}
-		return;
-	}
-	for (unsigned long i = 0; i <= aslr_pages__mask(pages); ) {
-		u64 page = pages->table[i].page;
-
-		/* Another one may have moved up to there. */
-		if (page && (page - first) >> ASLR_PAGE_SHIFT < nr)
-			aslr_pages__remove_entry(pages, i);
-		else
-			i++;
-	}
-}
-
 void aslr_pages__exit(struct aslr_pages *pages)
 {
 	free(pages->table);

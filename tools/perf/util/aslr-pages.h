@@ -6,8 +6,8 @@
 #include "aslr-ranges.h"
 
 /*
- * The pages of an address space that are outside of its ranges and their images,
- * a part of aslr-space.c.  A hash table: one has millions of them, in no order,
+ * The pages of an address space that are, or were, outside of its ranges and
+ * their images, a part of aslr-space.c.  A hash table: one has millions of them, in no order,
  * and many have some and don't live long.  Pages and images are addresses.
  */
 
@@ -33,14 +33,11 @@ static inline u64 aslr_page__image(const struct aslr_page *page)
 	return (u64)page->image_nr << ASLR_PAGE_SHIFT;
 }
 
-/* NULL if @page has no image.  Valid until a page is added or removed. */
+/* NULL if @page has no image.  Valid until a page is added. */
 struct aslr_page *aslr_pages__find(const struct aslr_pages *pages, u64 page);
 
 /* Give @page, which isn't 0 and has none, an image, and be unsure of it.  NULL without memory. */
 struct aslr_page *aslr_pages__add(struct aslr_pages *pages, u64 page, u64 image);
-
-/* Forget the pages of [@start, @last], but one of which only a part is in there. */
-void aslr_pages__remove(struct aslr_pages *pages, u64 start, u64 last);
 
 void aslr_pages__exit(struct aslr_pages *pages);
 

@@ -37,9 +37,8 @@ struct aslr_space {
 	/* Since the last exec: a mapping below 4 GiB, and one above. */
 	bool			low;
 	bool			wide;
-	/* How many exec() were seen, and if what brk() returned after the last. */
+	/* How many exec() were seen. */
 	u32			nr_execs;
-	bool			brk;
 	/* Where the heap of a program below 4 GiB may be, inclusive; from 0 to 0 without one. */
 	u64			heap_first;
 	u64			heap_last;
@@ -181,7 +180,6 @@ void aslr_space__exec(struct aslr_space *space)
 	space->low = false;
 	space->wide = false;
 	space->nr_execs++;
-	space->brk = false;
 	space->heap_first = 0;
 	space->heap_last = 0;
 }
@@ -205,11 +203,7 @@ void aslr_space__set_brk(struct aslr_space *space, u64 addr)
 {
 	if (!space->heap_first || addr < space->heap_first || addr >= SZ_4G)
 		return;
-	if (space->nr_execs && !space->brk) {
-		space->heap_first = addr & ASLR_PAGE_MASK;
-		space->heap_last = 0;
-	}
-	space->brk = true;
+	/* No less than before: what it returned earlier may be lost, or wasn't recorded. */
 	addr |= ~ASLR_PAGE_MASK;
 	space->heap_last = max(space->heap_last, addr);
 }
@@ -254,7 +248,6 @@ static int aslr_space__lay(struct aslr_space *space, u64 start, u64 last, u64 *i
 	if (!err) {
 		aslr_space__set_near(space, start, last);
 		aslr_cache__learn(space->cache, start, last);
-		aslr_pages__remove(&space->pages, start, last);
 	}
 	return err;
 }
@@ -312,7 +305,6 @@ static int aslr_space__fill(struct aslr_space *space, u64 start, u64 last, u64 i
 				return err;
 			aslr_space__set_near(space, pos, end);
 			aslr_cache__learn(space->cache, pos, end);
-			aslr_pages__remove(&space->pages, pos, end);
 		}
 		if (next_last >= last)
 			return 0;

@@ -17,14 +17,15 @@
  *  - equal addresses have equal images, distinct ones have distinct images;
  *  - the offset in a range is the offset in its image, and the offset in a page
  *    is always kept;
- *  - ranges that touch have images that touch where there is room for it, and
+ *  - ranges of one program that touch have images that touch where there is room, and
  *    the images of all others are a page or more apart (holes of some pages stay,
  *    so that who fills them touches both sides);
  *  - cutting a range in pieces moves none of them, and neither does fork;
  *  - an address outside every range has an image on a page of its own, in a
  *    region where no range has its image;
- *  - 0 stays 0 and nothing else becomes 0; addresses below 4 GiB stay below it,
- *    and the two halves of the 64-bit space stay apart.
+ *  - 0 stays 0 and nothing else becomes 0; addresses below 4 GiB stay below it
+ *    as long as there is room, and the two halves of the 64-bit space stay
+ *    apart.
  *
  * Images are given out in order of first use, so that they say nothing about
  * the original, and lie where no architecture maps anything at random.  It is
@@ -80,10 +81,10 @@ void aslr_space__delete(struct aslr_space *space);
 /*
  * Make [@start, @last] a range, laid over whatever was there: what it overlaps
  * is cut or goes.  Its image stays where that of an overlapped or adjacent
- * range has it if there is room.  Returns 0 and the image of @start in *@image,
- * -ENOMEM, -EINVAL for @last < @start, or -ENOSPC when there is no room for the
- * image; what it overlaps is gone then, too.  The page that is at the same place
- * everywhere ([vsyscall]) stays where it is and is no range.
+ * range of the same program has it if there is room.  Returns 0 and the image of
+ * @start in *@image, -ENOMEM, -EINVAL for @last < @start, or -ENOSPC when there
+ * is no room for the image; what it overlaps is gone then, too.  The page that is
+ * at the same place everywhere ([vsyscall]) stays where it is and is no range.
  */
 int aslr_space__add(struct aslr_space *space, u64 start, u64 last, u64 *image);
 
@@ -150,7 +151,7 @@ bool aslr_space__is_narrow(const struct aslr_space *space);
  */
 bool aslr_space__may_be_heap(const struct aslr_space *space, u64 addr);
 
-/* brk() returned @addr, the end of the heap, and the first time after an exec its start. */
+/* brk() returned @addr: the heap reaches at least up to there. */
 void aslr_space__set_brk(struct aslr_space *space, u64 addr);
 
 /* Another program runs. The ranges of the old one stay until others are laid over them. */

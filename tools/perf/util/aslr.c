@@ -57,7 +57,7 @@ struct aslr {
 	bool				decode;
 	/* NULL without tracepoints. */
 	struct aslr_payloads		*payloads;
-	/* Of a pipe, see aslr__hold_tracing_data(). */
+	/* Of or for a pipe, see aslr__hold_tracing_data(). */
 	void				*tracing_data;
 	size_t				tracing_data_size;
 	/* The record that is passed on, of up to PERF_SAMPLE_MAX_SIZE bytes. */

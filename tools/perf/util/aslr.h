@@ -55,7 +55,7 @@ int aslr__rewrite_header(struct aslr *aslr, struct perf_session *session);
 int aslr__rewrite_feature(struct aslr *aslr, unsigned int feat, void *buf, size_t *size);
 
 /*
- * Tracing data of a pipe, @size bytes in @buf, which is freed and has room for as
+ * Tracing data of or for a pipe, @size bytes in @buf, which is freed and has room for as
  * many as make @size a multiple of 8: it comes before the mappings that its
  * addresses are in, so it is rewritten and goes on when a sample comes or at the
  * end.  0, -EINVAL if it isn't tracing data, or an error of aslr__finish().
