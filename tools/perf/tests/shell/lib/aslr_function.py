@@ -46,6 +46,7 @@ BLANKED = ('regs_user.abi', 'regs_intr.abi', 'stack.size', 'stack.dyn_size', 'au
 COMM_EXEC = FORK_EXEC = 1 << 13
 KSYMBOL_UNREGISTER = 1
 GUEST = {CPUMODE_GUEST_KERNEL: CPUMODE_KERNEL, 5: 2}
+KERNELS = {CPUMODE_KERNEL: 'kernel', CPUMODE_GUEST_KERNEL: 'guest kernel'}
 
 
 class Space:
@@ -265,8 +266,10 @@ class Checker:
             return
         before = struct.unpack(f'{self.orig.endian}{len(old) // 8}Q', old)
         after = struct.unpack_from(f'{self.safe.endian}{len(old) // 8}Q', new)
+        marked = None
         for a, b in zip(before, after):
             if a >= CONTEXT_MAX:
+                marked = MARKERS.get(a)
                 mode = MARKERS.get(a, mode)
                 # What is none of them is nonsense, and may become other nonsense.
                 if a != b and (a in MARKERS or b in MARKERS or b < CONTEXT_MAX):
@@ -275,6 +278,9 @@ class Checker:
                 continue
             elif name == 'phys_addr':
                 self.address(name, a, b, mode, pid, self.spaces['physical'])
+            elif marked in KERNELS and a < self.floor:
+                # By the marker, though nonsense may be one: what is behind it is as well.
+                self.address(name, a, b, mode, pid, self.spaces[KERNELS[marked]])
             else:
                 self.address(name, a, b, mode, pid)
 
