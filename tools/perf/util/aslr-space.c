@@ -212,7 +212,9 @@ bool aslr_space__is_near(const struct aslr_space *space, u64 addr)
 {
 	u64 tib = addr >> 40;
 
-	return tib >= 128 || space->near[tib / 64] & BIT_ULL(tib % 64);
+	/* Of a process of which nothing is known, as its records are lost, all may be. */
+	return tib >= 128 || space->near[tib / 64] & BIT_ULL(tib % 64) ||
+	       !aslr_space__nr_ranges(space);
 }
 
 /* Before a change: ranges that no other space sees. */

@@ -137,7 +137,7 @@ bool aslr_space__has_page(const struct aslr_space *space, u64 addr);
 /*
  * Was any range, or a page of aslr_space__has_page(), ever in the same terabyte as
  * @addr?  Of what is in none the other two needn't be asked.  Always true from 128
- * TiB on.
+ * TiB on, and in a space that has no range.
  */
 bool aslr_space__is_near(const struct aslr_space *space, u64 addr);
 

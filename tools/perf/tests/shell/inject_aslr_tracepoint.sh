@@ -53,6 +53,10 @@ events_of() {
 
 # inject_and_check NAME: nothing is lost or left.
 inject_and_check() {
+	if [ -z "$(perf script -i "${dir}/$1.data" -F time 2> /dev/null | head -n 1)" ]; then
+		echo "nothing happened"
+		return
+	fi
 	perf inject --aslr -i "${dir}/$1.data" -o "${dir}/$1.safe" 2> "${dir}/stderr" ||
 		fail "$1: inject"
 	if grep -q 'blanked: RAW' "${dir}/stderr"; then
