@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <linux/hash.h>
 #include <linux/kernel.h>
-#include "aslr-ranges.h"
 
 #define MIN_BITS	4
 

@@ -7,8 +7,9 @@
 
 /*
  * The pages of an address space that are, or were, outside of its ranges and
- * their images, a part of aslr-space.c.  A hash table: one has millions of them, in no order,
- * and many have some and don't live long.  Pages and images are addresses.
+ * their images, a part of aslr-space.c.  A hash table: one has millions of
+ * them, in no order, and many have some and don't live long.  Pages and images
+ * are addresses.
  */
 
 /* An address space has no image for its page at 0: that is a free entry. */

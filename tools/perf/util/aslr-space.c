@@ -25,6 +25,9 @@ struct aslr_hit {
 	u64	delta;
 };
 
+/* Terabytes that may be near to something or not, see aslr_space__is_near(). */
+#define ASLR_NEAR_TIBS	128
+
 struct aslr_space {
 	/* The ranges that were last looked up.  Before that 0, which stays. */
 	struct aslr_hit		hits[2];
@@ -33,7 +36,7 @@ struct aslr_space {
 	struct aslr_pages	pages;
 	struct aslr_cursor	page_cursors[ASLR_ZONES];
 	/* The terabytes that ever had a range or a page, of the first 128. */
-	u64			near[2];
+	DECLARE_BITMAP(near, ASLR_NEAR_TIBS);
 	/* Since the last exec: a mapping below 4 GiB, and one above. */
 	bool			low;
 	bool			wide;
@@ -91,13 +94,19 @@ bool aslr_cache__knows(const struct aslr_cache *cache, u64 addr)
 	return tib >= ASLR_USER_TIBS || test_bit(tib, cache->tibs);
 }
 
+/* Those that [@start, @last] is in, of the first @nr. */
+static void set_tibs(unsigned long *tibs, unsigned int nr, u64 start, u64 last)
+{
+	for (u64 tib = start >> 40; tib <= last >> 40 && tib < nr; tib++)
+		__set_bit(tib, tibs);
+}
+
 static void aslr_cache__learn(struct aslr_cache *cache, u64 start, u64 last)
 {
 	unsigned int page = start >> ASLR_PAGE_SHIFT;
 	unsigned int end = (min_t(u64, last, SZ_4G - 1) >> ASLR_PAGE_SHIFT) + 1;
 
-	for (u64 tib = start >> 40; tib <= last >> 40 && tib < ASLR_USER_TIBS; tib++)
-		__set_bit(tib, cache->tibs);
+	set_tibs(cache->tibs, ASLR_USER_TIBS, start, last);
 	if (start >= SZ_4G)
 		return;
 	while (page < end) {
@@ -164,10 +173,11 @@ void aslr_space__delete(struct aslr_space *space)
 	free(space);
 }
 
-static void aslr_space__set_near(struct aslr_space *space, u64 start, u64 last)
+/* There is something at [@start, @last]. */
+static void aslr_space__learn(struct aslr_space *space, u64 start, u64 last)
 {
-	for (u64 tib = start >> 40; tib <= last >> 40 && tib < 128; tib++)
-		space->near[tib / 64] |= BIT_ULL(tib % 64);
+	set_tibs(space->near, ASLR_NEAR_TIBS, start, last);
+	aslr_cache__learn(space->cache, start, last);
 }
 
 bool aslr_space__is_narrow(const struct aslr_space *space)
@@ -213,7 +223,7 @@ bool aslr_space__is_near(const struct aslr_space *space, u64 addr)
 	u64 tib = addr >> 40;
 
 	/* Of a process of which nothing is known, as its records are lost, all may be. */
-	return tib >= 128 || space->near[tib / 64] & BIT_ULL(tib % 64) ||
+	return tib >= ASLR_NEAR_TIBS || test_bit(tib, space->near) ||
 	       !aslr_space__nr_ranges(space);
 }
 
@@ -247,10 +257,8 @@ static int aslr_space__lay(struct aslr_space *space, u64 start, u64 last, u64 *i
 		  aslr_ranges__lay(space->ranges, space->zones, &range);
 
 	*image = range.image;
-	if (!err) {
-		aslr_space__set_near(space, start, last);
-		aslr_cache__learn(space->cache, start, last);
-	}
+	if (!err)
+		aslr_space__learn(space, start, last);
 	return err;
 }
 
@@ -305,8 +313,7 @@ static int aslr_space__fill(struct aslr_space *space, u64 start, u64 last, u64 i
 
 			if (err)
 				return err;
-			aslr_space__set_near(space, pos, end);
-			aslr_cache__learn(space->cache, pos, end);
+			aslr_space__learn(space, pos, end);
 		}
 		if (next_last >= last)
 			return 0;
@@ -491,8 +498,7 @@ static u64 aslr_space__next_page(struct aslr_space *space, u64 page, bool scatte
 static void aslr_space__be_sure(struct aslr_space *space, struct aslr_page *page)
 {
 	page->unsure = false;
-	aslr_cache__learn(space->cache, page->page, page->page);
-	aslr_space__set_near(space, page->page, page->page);
+	aslr_space__learn(space, page->page, page->page);
 }
 
 /* The image of a page outside of ranges, or in a scattered one. */
