@@ -1408,21 +1408,26 @@ static int test__aslr_guard(struct test_suite *t __maybe_unused, int subtest __m
 /* What is near to something, and what is so only by what need not be an address. */
 static int test__aslr_near(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
 {
-	const u64 tib = 1ULL << 40, page = HEAP + 0x10000;
+	const u64 tib = 1ULL << 40, map = 0x1234560000, page = 96 * tib + 0x10000;
 	struct aslr_cache *cache = aslr_cache__new();
 	struct aslr_space *space = aslr_space__new(ASLR_SPACE__USER, cache), *child;
 	u64 image, again;
 
 	TEST_ASSERT_VAL("out of memory", cache && space);
-	TEST_ASSERT_VAL("nothing is known", aslr_space__is_near(space, LIB));
+	TEST_ASSERT_VAL("nothing is known", aslr_space__is_near(space, page));
 
-	TEST_ASSERT_VAL("range", !aslr_space__add(space, LIB, LIB + 0xfff, &image));
-	TEST_ASSERT_VAL("terabyte", aslr_space__is_near(space, LIB - LIB % tib) &&
-			aslr_space__is_near(space, LIB - LIB % tib + tib - 1));
-	TEST_ASSERT_VAL("another one", !aslr_space__is_near(space, LIB - LIB % tib - 1) &&
-			!aslr_space__is_near(space, 0) &&
-			!aslr_space__is_near(space, tib) &&
+	TEST_ASSERT_VAL("range", !aslr_space__add(space, map, map + 0xfff, &image));
+	TEST_ASSERT_VAL("terabyte", aslr_space__is_near(space, 0) &&
+			aslr_space__is_near(space, tib - 1));
+	TEST_ASSERT_VAL("another one", !aslr_space__is_near(space, tib) &&
+			!aslr_space__is_near(space, page) &&
 			aslr_space__is_near(space, 128 * tib));
+	TEST_ASSERT_VAL("where a program usually is", aslr_space__is_near(space, 0x55 * tib) &&
+			aslr_space__is_near(space, 0x57 * tib - 1) &&
+			!aslr_space__is_near(space, 0x55 * tib - 1) &&
+			!aslr_space__is_near(space, 0x57 * tib));
+	TEST_ASSERT_VAL("where stacks are", aslr_space__is_near(space, 0x7e * tib) &&
+			!aslr_space__is_near(space, 0x7e * tib - 1));
 	TEST_ASSERT_VAL("two terabytes",
 			!aslr_space__add(space, 3 * tib - 0x1000, 4 * tib + 0xfff, &image) &&
 			!aslr_space__is_near(space, 2 * tib - 1) &&
@@ -1443,11 +1448,11 @@ static int test__aslr_near(struct test_suite *t __maybe_unused, int subtest __ma
 			again == image - 5 && aslr_space__has_page(space, page));
 	TEST_ASSERT_VAL("count", aslr_space__nr_pages(space) == 1);
 	TEST_ASSERT_VAL("number in a range",
-			!aslr_space__translate_unsure(space, LIB + 5, &image) &&
-			!aslr_space__translate(space, LIB + 5, &again) && image == again);
+			!aslr_space__translate_unsure(space, map + 5, &image) &&
+			!aslr_space__translate(space, map + 5, &again) && image == again);
 
 	child = aslr_space__fork(space);
-	TEST_ASSERT_VAL("child", child && aslr_space__is_near(child, LIB) &&
+	TEST_ASSERT_VAL("child", child && aslr_space__is_near(child, map) &&
 			aslr_space__is_near(child, page) && !aslr_space__has_page(child, page));
 	aslr_space__delete(child);
 	aslr_space__delete(space);

@@ -20,7 +20,7 @@
  *    is one as well from 16 MiB on in a 32-bit task, and where the heap of a program
  *    at a fixed address may be.
  *  - A 64-bit number that is printed in hexadecimal is one in the kernel's half,
- *    near (in the same terabyte) to something known, and where it names that.
+ *    near to something known (see aslr_space__is_near()), and where it names that.
  *  - Any other 64-bit number (decimal, size_t, flags) is one in the kernel's half,
  *    and from 4 GiB on if it names something known.
  *

@@ -28,6 +28,12 @@ struct aslr_hit {
 /* Terabytes that may be near to something or not, see aslr_space__is_near(). */
 #define ASLR_NEAR_TIBS	128
 
+/*
+ * Where Linux maps programs (and their heaps) at random, and libraries and stacks, if
+ * user space has 47 bits: from two thirds of it on, and up to its end.
+ */
+static const u8 usual_tibs[] = { 0x55, 0x56, 0x7e, 0x7f };
+
 struct aslr_space {
 	/* The ranges that were last looked up.  Before that 0, which stays. */
 	struct aslr_hit		hits[2];
@@ -35,7 +41,7 @@ struct aslr_space {
 	struct aslr_ranges	*ranges;
 	struct aslr_pages	pages;
 	struct aslr_cursor	page_cursors[ASLR_ZONES];
-	/* The terabytes that ever had a range or a page, of the first 128. */
+	/* The terabytes that ever had a range or a page, of the first 128, and the usual ones. */
 	DECLARE_BITMAP(near, ASLR_NEAR_TIBS);
 	/* Since the last exec: a mapping below 4 GiB, and one above. */
 	bool			low;
@@ -142,6 +148,8 @@ struct aslr_space *aslr_space__new(enum aslr_space_type type, struct aslr_cache 
 	}
 	for (unsigned int i = 0; i < ASLR_ZONES; i++)
 		space->page_cursors[i].next = space->zones[i].pages[0].first;
+	for (unsigned int i = 0; type == ASLR_SPACE__USER && i < ARRAY_SIZE(usual_tibs); i++)
+		__set_bit(usual_tibs[i], space->near);
 	aslr_space__changed(space);
 	return space;
 }

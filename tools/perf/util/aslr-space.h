@@ -137,7 +137,8 @@ bool aslr_space__has_page(const struct aslr_space *space, u64 addr);
 /*
  * Was any range, or a page of aslr_space__has_page(), ever in the same terabyte as
  * @addr?  Of what is in none the other two needn't be asked.  Always true from 128
- * TiB on, and in a space that has no range.
+ * TiB on, where Linux maps things at random if user space ends there, and in a space
+ * that has no range: records of mappings may be lost, and not all have one.
  */
 bool aslr_space__is_near(const struct aslr_space *space, u64 addr);
 
