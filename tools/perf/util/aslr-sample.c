@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <linux/bitops.h>
+#include <linux/bits.h>
 #include <linux/build_bug.h>
 #include <linux/kernel.h>
 #include <linux/string.h>
@@ -45,16 +46,23 @@ static int keep(struct aslr_rewrite *rw, u64 nr)
 	return 0;
 }
 
-/* Fields in a row that are kept. */
+/* Fields in a row that are kept: often one, and too few for memcpy() to pay. */
 static int keep_words(struct aslr_rewrite *rw)
 {
-	return keep(rw, rw->nr_words);
+	unsigned int nr = rw->nr_words;
+
+	if (!has(rw, nr))
+		return -EINVAL;
+	*rw->out++ = *rw->in++;
+	while (--nr)
+		*rw->out++ = *rw->in++;
+	return 0;
 }
 
 /* What is behind its 4 bytes is reserved. */
 static int keep_cpu(struct aslr_rewrite *rw)
 {
-	int err = keep(rw, 1);
+	int err = keep_words(rw);
 
 	if (!err)
 		((u32 *)rw->out)[-1] = 0;
@@ -185,11 +193,15 @@ static int append_frames(struct aslr_rewrite *rw, u64 *nr)
 /* How many of the @nr entries from here on, at least one, are of the space of the first. */
 static u64 entries_of_one_space(const struct aslr_rewrite *rw, u8 mode, u64 nr)
 {
+	/* Its half of the addresses, of the upper one as much as is no marker. */
+	u64 half = *rw->in & BIT_ULL(63);
+	u64 size = (half ? PERF_CONTEXT_MAX : BIT_ULL(63)) - half;
+	const u64 *in = rw->in;
 	u64 n = 1;
 
 	if (mode == PERF_RECORD_MISC_CPUMODE_UNKNOWN)
 		return n;
-	while (n < nr && rw->in[n] >> 63 == *rw->in >> 63 && rw->in[n] < PERF_CONTEXT_MAX)
+	while (n < nr && in[n] - half < size)
 		n++;
 	return n;
 }

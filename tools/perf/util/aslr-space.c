@@ -25,6 +25,13 @@ struct aslr_hit {
 	u64	delta;
 };
 
+/* Returns whether @addr is in @hit. *@image is its image, or anything. */
+static __always_inline bool aslr_hit__translate(const struct aslr_hit *hit, u64 addr, u64 *image)
+{
+	*image = addr + hit->delta;
+	return addr - hit->start <= hit->last_offset;
+}
+
 /* Terabytes that may be near to something or not, see aslr_space__is_near(). */
 #define ASLR_NEAR_TIBS	128
 
@@ -73,11 +80,10 @@ struct aslr_cache {
 	/* And the terabytes of what is above, of the first 256. */
 	DECLARE_BITMAP(tibs, ASLR_USER_TIBS);
 	u64	last_id;
+	/* By page. */
 	struct {
-		u64	id;
-		u64	page;
-		/* What to add to an address on this page. */
-		u64	delta;
+		u64		id;
+		struct aslr_hit	hit;
 	}	entries[1 << ASLR_CACHE_BITS];
 };
 
@@ -531,22 +537,23 @@ static int aslr_space__translate_page(struct aslr_space *space, u64 page, bool s
 	return 0;
 }
 
-/* Remember @range for the next address. Not if an address in it is an exception. */
-static void aslr_space__set_hit(struct aslr_space *space, const struct aslr_range *range)
+/* All of @range, if no address in it is an exception. */
+static bool aslr_hit__set_range(struct aslr_hit *hit, const struct aslr_range *range)
 {
 	if (!range->start || (range->start <= ASLR_VSYSCALL + ~ASLR_PAGE_MASK &&
 			      range->last >= ASLR_VSYSCALL))
-		return;
-	space->hits[1] = space->hits[0];
-	space->hits[0] = (struct aslr_hit) {
+		return false;
+	*hit = (struct aslr_hit) {
 		.start		= range->start,
 		.last_offset	= range->last - range->start,
 		.delta		= aslr_range__delta(range),
 	};
+	return true;
 }
 
-/* Returns 1 if the whole page moves by the same distance. */
-static int aslr_space__translate_slow(struct aslr_space *space, u64 addr, bool sure, u64 *image)
+/* Returns 1 if *@hit is the page of @addr, or more around it, that moves by the same distance. */
+static int aslr_space__translate_slow(struct aslr_space *space, u64 addr, bool sure, u64 *image,
+				      struct aslr_hit *hit)
 {
 	u64 page = addr & ASLR_PAGE_MASK, page_last = addr | ~ASLR_PAGE_MASK;
 	const struct aslr_range *range = aslr_ranges__first_from(space->ranges, page);
@@ -560,92 +567,112 @@ static int aslr_space__translate_slow(struct aslr_space *space, u64 addr, bool s
 		range = NULL;
 
 	*image = addr;
-	if (page == ASLR_VSYSCALL)
-		return 1;
-	if (addr && range && !aslr_range__scattered(range)) {
+	if (page == ASLR_VSYSCALL) {
+		alone = true;
+	} else if (addr && range && !aslr_range__scattered(range)) {
 		*image = addr + aslr_range__delta(range);
-		aslr_space__set_hit(space, range);
-		return alone && page;
+		if (aslr_hit__set_range(hit, range))
+			return 1;
+		alone &= !!page;
+	} else if (addr < ASLR_LOW_END) {
+		alone &= !range;
+	} else {
+		err = aslr_space__translate_page(space, page, range, sure, image);
+		if (err) {
+			*image = 0;
+			return err;
+		}
+		*image += addr - page;
 	}
-	if (addr < ASLR_LOW_END)
-		return alone && !range;
-
-	err = aslr_space__translate_page(space, page, range, sure, image);
-	if (err) {
-		*image = 0;
-		return err;
-	}
-	*image += addr - page;
+	*hit = (struct aslr_hit) {
+		.start		= page,
+		.last_offset	= page_last - page,
+		.delta		= *image - addr,
+	};
 	return alone;
+}
+
+/* Remember @hit, which isn't, for the next addresses. */
+static void aslr_space__set_hit(struct aslr_space *space, const struct aslr_hit *hit)
+{
+	space->hits[1] = space->hits[0];
+	space->hits[0] = *hit;
 }
 
 /* Outside of the ranges that were last looked up. */
 static noinline int aslr_space__translate_miss(struct aslr_space *space, u64 addr, u64 *image)
 {
-	u64 page = addr >> ASLR_PAGE_SHIFT;
 	typeof(space->cache->entries[0]) *entry =
-		&space->cache->entries[hash_64(page ^ space->id << 40, ASLR_CACHE_BITS)];
+		&space->cache->entries[hash_64(addr >> ASLR_PAGE_SHIFT ^ space->id << 40,
+					       ASLR_CACHE_BITS)];
+	struct aslr_hit hit;
 	int ret;
 
-	if (likely(entry->page == page && entry->id == space->id)) {
-		*image = addr + entry->delta;
-		return 0;
+	if (unlikely(entry->id != space->id || !aslr_hit__translate(&entry->hit, addr, image))) {
+		ret = aslr_space__translate_slow(space, addr, /*sure=*/true, image, &hit);
+		if (ret <= 0)
+			return ret;
+		entry->id = space->id;
+		entry->hit = hit;
 	}
-
-	ret = aslr_space__translate_slow(space, addr, /*sure=*/true, image);
-	if (ret <= 0)
-		return ret;
-
-	entry->id = space->id;
-	entry->page = page;
-	entry->delta = *image - addr;
+	/* A single page, as of what is no address, rarely has the next one. */
+	if (entry->hit.last_offset >= ASLR_PAGE_SIZE)
+		aslr_space__set_hit(space, &entry->hit);
 	return 0;
-}
-
-static __always_inline bool aslr_hit__translate(const struct aslr_hit *hit, u64 addr, u64 *image)
-{
-	*image = addr + hit->delta;
-	return addr - hit->start <= hit->last_offset;
-}
-
-static __always_inline int __aslr_space__translate(struct aslr_space *space, u64 addr, u64 *image)
-{
-	struct aslr_hit *hits = space->hits;
-
-	if (likely(aslr_hit__translate(&hits[0], addr, image)))
-		return 0;
-	if (aslr_hit__translate(&hits[1], addr, image)) {
-		struct aslr_hit hit = hits[0];
-
-		hits[0] = hits[1];
-		hits[1] = hit;
-		return 0;
-	}
-	return aslr_space__translate_miss(space, addr, image);
 }
 
 int aslr_space__translate(struct aslr_space *space, u64 addr, u64 *image)
 {
-	return __aslr_space__translate(space, addr, image);
+	if (likely(aslr_hit__translate(&space->hits[0], addr, image)))
+		return 0;
+	if (aslr_hit__translate(&space->hits[1], addr, image)) {
+		struct aslr_hit hit = space->hits[1];
+
+		aslr_space__set_hit(space, &hit);
+		return 0;
+	}
+	*image = 0;
+	return addr ? aslr_space__translate_miss(space, addr, image) : 0;
+}
+
+/* Translate those that @addrs begins with, up to @nr, that are in @hit.  Returns how many. */
+static u64 aslr_hit__translate_all(struct aslr_hit hit, const u64 *addrs, u64 nr, u64 *images)
+{
+	u64 i = 0;
+
+	while (i < nr && aslr_hit__translate(&hit, addrs[i], &images[i]))
+		i++;
+	return i;
 }
 
 int aslr_space__translate_all(struct aslr_space *space, const u64 *addrs, u64 nr, u64 *images,
 			      u64 *nr_changed)
 {
-	u64 changed = 0;
-	int err = 0;
+	/* Many call chains end with it. */
+	const struct aslr_hit zero = {};
 
-	for (u64 i = 0; !err && i < nr; i++) {
-		err = __aslr_space__translate(space, addrs[i], &images[i]);
-		changed += images[i] != addrs[i];
+	for (u64 i = 0; i < nr; i++) {
+		u64 n = aslr_hit__translate_all(space->hits[0], addrs + i, nr - i, images + i);
+		int err;
+
+		*nr_changed += space->hits[0].delta ? n : 0;
+		i += n;
+		i += aslr_hit__translate_all(zero, addrs + i, nr - i, images + i);
+		if (i == nr)
+			break;
+		err = aslr_space__translate(space, addrs[i], &images[i]);
+		if (err)
+			return err;
+		*nr_changed += images[i] != addrs[i];
 	}
-	*nr_changed += changed;
-	return err;
+	return 0;
 }
 
 int aslr_space__translate_unsure(struct aslr_space *space, u64 addr, u64 *image)
 {
-	return min(aslr_space__translate_slow(space, addr, /*sure=*/false, image), 0);
+	struct aslr_hit hit;
+
+	return min(aslr_space__translate_slow(space, addr, /*sure=*/false, image, &hit), 0);
 }
 
 unsigned long aslr_space__nr_pages(const struct aslr_space *space)

@@ -328,7 +328,7 @@ int aslr_spaces__add_text(struct aslr_spaces *spaces, s32 id, u64 start, u64 len
 	return aslr_space__add_text(kernel, start, len, ref, text);
 }
 
-static struct aslr_space *aslr_view__find_space(const struct aslr_view *view, u8 mode)
+static struct aslr_space *find_space(const struct aslr_view *view, u8 mode)
 {
 	switch (mode) {
 	case PERF_RECORD_MISC_KERNEL:
@@ -344,10 +344,9 @@ static struct aslr_space *aslr_view__find_space(const struct aslr_view *view, u8
 	}
 }
 
-struct aslr_space *aslr_view__space(struct aslr_view *view, u8 mode)
+struct aslr_space *aslr_view__find_space(struct aslr_view *view, u8 mode)
 {
-	if (!view->by_mode[mode])
-		view->by_mode[mode] = aslr_view__find_space(view, mode);
+	view->by_mode[mode] = find_space(view, mode);
 	return view->by_mode[mode];
 }
 
@@ -367,12 +366,11 @@ static u64 aslr_view__kernel_start(struct aslr_view *view, u8 mode)
 
 struct aslr_space *aslr_view__space_in(struct aslr_view *view, u8 mode, u64 addr)
 {
-	if (addr >= KERNEL_START_64 && aslr_view__kernel_start(view, mode) == KERNEL_START_64) {
-		if (mode == PERF_RECORD_MISC_USER)
-			mode = PERF_RECORD_MISC_KERNEL;
-		else if (mode == PERF_RECORD_MISC_GUEST_USER)
-			mode = PERF_RECORD_MISC_GUEST_KERNEL;
-	}
+	bool user = mode == PERF_RECORD_MISC_USER || mode == PERF_RECORD_MISC_GUEST_USER;
+
+	if (user && addr >= KERNEL_START_64 &&
+	    aslr_view__kernel_start(view, mode) == KERNEL_START_64)
+		mode = is_guest(mode) ? PERF_RECORD_MISC_GUEST_KERNEL : PERF_RECORD_MISC_KERNEL;
 	return aslr_view__space(view, mode);
 }
 

@@ -76,8 +76,14 @@ struct aslr_view {
 	struct aslr_space	*by_mode[PERF_RECORD_MISC_CPUMODE_MASK + 1];
 };
 
-/* The space of @mode.  NULL when out of memory. */
-struct aslr_space *aslr_view__space(struct aslr_view *view, u8 mode);
+/* Look the space of @mode up.  NULL when out of memory. */
+struct aslr_space *aslr_view__find_space(struct aslr_view *view, u8 mode);
+
+/* The same, if it wasn't looked up before. */
+static inline struct aslr_space *aslr_view__space(struct aslr_view *view, u8 mode)
+{
+	return view->by_mode[mode] ?: aslr_view__find_space(view, mode);
+}
 
 /*
  * The space of @addr that is said to be of @mode, the same for all addresses of

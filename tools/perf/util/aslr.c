@@ -227,7 +227,7 @@ static int aslr__sample(const struct perf_tool *tool, union perf_event *event,
 
 	if (!format)
 		return -ENOMEM;
-	err = aslr__finish(aslr);
+	err = aslr->tracing_data ? aslr__finish(aslr) : 0;
 	if (err)
 		return err;
 	if (format->unknown) {

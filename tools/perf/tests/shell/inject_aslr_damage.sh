@@ -201,11 +201,11 @@ test_signal() {
 		echo "Signal ${signal}"
 		echo old > "${dir}/out"
 		mkfifo "${dir}/fifo"
-		# Not in the background of this shell, which would ignore INT and QUIT
+		# None is ignored, as INT and QUIT are in the background of this shell, HUP by nohup
 		"${PYTHON}" -c '
 import signal, os, sys
-for number in signal.SIGINT, signal.SIGQUIT:
-    signal.signal(number, signal.SIG_DFL)
+for name in "INT", "TERM", "HUP", "QUIT":
+    signal.signal(signal.Signals["SIG" + name], signal.SIG_DFL)
 os.execvp(sys.argv[1], sys.argv[1:])' perf inject --aslr -o "${dir}/out" \
 			< "${dir}/fifo" 2> "${dir}/stderr" &
 		pid=$!
