@@ -617,8 +617,8 @@ static const struct text_case text_cases[] = {
 static int check_text(const struct text_case *c, u64 slide_start, u64 slide_len, u64 slide,
 		      bool module_first, struct aslr_text *got)
 {
-	struct aslr_cache *cache = aslr_cache__new();
-	struct aslr_space *space = aslr_space__new(ASLR_SPACE__KERNEL, cache);
+	struct aslr_known *known = aslr_known__new();
+	struct aslr_space *space = aslr_space__new(ASLR_SPACE__KERNEL, known);
 	u64 start = c->start + slide_start, len = c->len + slide_len;
 	u64 base = c->base + slide, ref = c->ref ? c->ref + slide : 0;
 	u64 image = 0, base_image = 0, module = 0, again;
@@ -687,7 +687,7 @@ static int check_text(const struct text_case *c, u64 slide_start, u64 slide_len,
 	ret = TEST_OK;
 out:
 	aslr_space__delete(space);
-	aslr_cache__delete(cache);
+	aslr_known__delete(known);
 	return ret;
 }
 
@@ -723,14 +723,14 @@ static int test__aslr_text(struct test_suite *t __maybe_unused, int subtest __ma
 /* More of everything than one arena has. */
 static int test__aslr_exhaust(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
 {
-	struct aslr_cache *cache = aslr_cache__new();
-	struct aslr_space *user = aslr_space__new(ASLR_SPACE__USER, cache);
-	struct aslr_space *kernel = aslr_space__new(ASLR_SPACE__KERNEL, cache);
-	struct aslr_space *phys = aslr_space__new(ASLR_SPACE__PHYS, cache);
+	struct aslr_known *known = aslr_known__new();
+	struct aslr_space *user = aslr_space__new(ASLR_SPACE__USER, known);
+	struct aslr_space *kernel = aslr_space__new(ASLR_SPACE__KERNEL, known);
+	struct aslr_space *phys = aslr_space__new(ASLR_SPACE__PHYS, known);
 	u64 image, last = 0, first = 0, nr = 0, mid = 0, module, symbol;
 	struct aslr_text text;
 
-	TEST_ASSERT_VAL("out of memory", cache && user && kernel && phys);
+	TEST_ASSERT_VAL("out of memory", known && user && kernel && phys);
 
 	/* All 4 GiB of a process that maps nothing: the rest goes above. */
 	for (u64 page = ASLR_LOW_END; page < 1ULL << 32; page += 3 * ASLR_PAGE_SIZE) {
@@ -786,7 +786,7 @@ static int test__aslr_exhaust(struct test_suite *t __maybe_unused, int subtest _
 	aslr_space__delete(user);
 	aslr_space__delete(kernel);
 	aslr_space__delete(phys);
-	aslr_cache__delete(cache);
+	aslr_known__delete(known);
 	return TEST_OK;
 }
 
@@ -1328,11 +1328,11 @@ static int run_ops(struct model *models, u64 *sum)
 static int run_models(u64 *sum)
 {
 	struct model *models = calloc(MODELS, sizeof(*models));
-	struct aslr_cache *cache = aslr_cache__new();
-	int ret = models && cache ? TEST_OK : TEST_FAIL;
+	struct aslr_known *known = aslr_known__new();
+	int ret = models && known ? TEST_OK : TEST_FAIL;
 
 	for (unsigned int i = 0; !ret && i < MODELS; i++) {
-		models[i].space = aslr_space__new(ASLR_SPACE__USER, cache);
+		models[i].space = aslr_space__new(ASLR_SPACE__USER, known);
 		ret = models[i].space ? TEST_OK : TEST_FAIL;
 	}
 	model_seed = 0x2545f4914f6cdd1dULL;
@@ -1340,7 +1340,7 @@ static int run_models(u64 *sum)
 
 	for (unsigned int i = 0; models && i < MODELS; i++)
 		aslr_space__delete(models[i].space);
-	aslr_cache__delete(cache);
+	aslr_known__delete(known);
 	free(models);
 	return ret;
 }
@@ -1365,12 +1365,12 @@ static int test__aslr_guard(struct test_suite *t __maybe_unused, int subtest __m
 	for (unsigned int i = 0; i < 2 * ARRAY_SIZE(guards); i++) {
 		bool down = i & 1;
 		u64 a = 0x20000000, b = 0x40000000, a_image = 0, b_image = 0, image = 0, len;
-		struct aslr_cache *cache = aslr_cache__new();
-		struct aslr_space *space = aslr_space__new(ASLR_SPACE__USER, cache);
+		struct aslr_known *known = aslr_known__new();
+		struct aslr_space *space = aslr_space__new(ASLR_SPACE__USER, known);
 		bool is_near;
 		u64 wanted;
 
-		TEST_ASSERT_VAL("out of memory", cache && space);
+		TEST_ASSERT_VAL("out of memory", known && space);
 		TEST_ASSERT_VAL("map", !aslr_space__add(space, a, a + 0xfff, &a_image) &&
 				!aslr_space__add(space, b, b + 0xfff, &b_image));
 		TEST_ASSERT_VAL("upwards", b_image > a_image + 0x2000);
@@ -1400,7 +1400,7 @@ static int test__aslr_guard(struct test_suite *t __maybe_unused, int subtest __m
 			ret = TEST_FAIL;
 		}
 		aslr_space__delete(space);
-		aslr_cache__delete(cache);
+		aslr_known__delete(known);
 	}
 	return ret;
 }
@@ -1409,11 +1409,11 @@ static int test__aslr_guard(struct test_suite *t __maybe_unused, int subtest __m
 static int test__aslr_near(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
 {
 	const u64 tib = 1ULL << 40, map = 0x1234560000, page = 96 * tib + 0x10000;
-	struct aslr_cache *cache = aslr_cache__new();
-	struct aslr_space *space = aslr_space__new(ASLR_SPACE__USER, cache), *child;
+	struct aslr_known *known = aslr_known__new();
+	struct aslr_space *space = aslr_space__new(ASLR_SPACE__USER, known), *child;
 	u64 image, again;
 
-	TEST_ASSERT_VAL("out of memory", cache && space);
+	TEST_ASSERT_VAL("out of memory", known && space);
 	TEST_ASSERT_VAL("nothing is known", aslr_space__is_near(space, page));
 
 	TEST_ASSERT_VAL("range", !aslr_space__add(space, map, map + 0xfff, &image));
@@ -1437,13 +1437,13 @@ static int test__aslr_near(struct test_suite *t __maybe_unused, int subtest __ma
 
 	TEST_ASSERT_VAL("number", !aslr_space__translate_unsure(space, page + 5, &image));
 	TEST_ASSERT_VAL("is no address", !aslr_space__has_page(space, page) &&
-			!aslr_space__is_near(space, page) && !aslr_cache__knows(cache, page));
+			!aslr_space__is_near(space, page) && !aslr_known__has(known, page));
 	TEST_ASSERT_VAL("same image", !aslr_space__translate_unsure(space, page + 7, &again) &&
 			again == image + 2);
 	TEST_ASSERT_VAL("address", !aslr_space__translate(space, page + 7, &again) &&
 			again == image + 2);
 	TEST_ASSERT_VAL("is one", aslr_space__has_page(space, page) &&
-			aslr_space__is_near(space, page) && aslr_cache__knows(cache, page));
+			aslr_space__is_near(space, page) && aslr_known__has(known, page));
 	TEST_ASSERT_VAL("and stays one", !aslr_space__translate_unsure(space, page, &again) &&
 			again == image - 5 && aslr_space__has_page(space, page));
 	TEST_ASSERT_VAL("count", aslr_space__nr_pages(space) == 1);
@@ -1456,7 +1456,7 @@ static int test__aslr_near(struct test_suite *t __maybe_unused, int subtest __ma
 			aslr_space__is_near(child, page) && !aslr_space__has_page(child, page));
 	aslr_space__delete(child);
 	aslr_space__delete(space);
-	aslr_cache__delete(cache);
+	aslr_known__delete(known);
 	return TEST_OK;
 }
 
@@ -1464,11 +1464,11 @@ static int test__aslr_near(struct test_suite *t __maybe_unused, int subtest __ma
 static int test__aslr_heap(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
 {
 	const u64 exe = 0x401000, end = 0x402000, low = 0x40000000, brk = 0x168e3000;
-	struct aslr_cache *cache = aslr_cache__new();
-	struct aslr_space *space = aslr_space__new(ASLR_SPACE__USER, cache);
+	struct aslr_known *known = aslr_known__new();
+	struct aslr_space *space = aslr_space__new(ASLR_SPACE__USER, known);
 	u64 image;
 
-	TEST_ASSERT_VAL("out of memory", cache && space);
+	TEST_ASSERT_VAL("out of memory", known && space);
 	TEST_ASSERT_VAL("no program", !aslr_space__may_be_heap(space, brk) &&
 			!aslr_space__may_be_heap(space, 0));
 	TEST_ASSERT_VAL("program", !aslr_space__add(space, exe, end - 1, &image));
@@ -1508,7 +1508,7 @@ static int test__aslr_heap(struct test_suite *t __maybe_unused, int subtest __ma
 	aslr_space__set_brk(space, brk);
 	TEST_ASSERT_VAL("no low heap", !aslr_space__may_be_heap(space, brk));
 	aslr_space__delete(space);
-	aslr_cache__delete(cache);
+	aslr_known__delete(known);
 	return TEST_OK;
 }
 

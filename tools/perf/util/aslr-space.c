@@ -11,7 +11,6 @@
 #include <linux/bitops.h>
 #include <linux/bits.h>
 #include <linux/compiler.h>
-#include <linux/hash.h>
 #include <linux/kernel.h>
 #include <linux/sizes.h>
 #include <linux/zalloc.h>
@@ -63,47 +62,37 @@ struct aslr_space {
 	struct aslr_text	text;
 	/* Images for scattered ranges. */
 	struct aslr_arena	scatter;
-	struct aslr_cache	*cache;
-	/* Names this space and its present ranges in the cache, see aslr_space__changed(). */
-	u64			id;
+	struct aslr_known	*known;
 };
 
 #define ASLR_USER_TIBS	256
-#define ASLR_CACHE_BITS	14
-
 /* How far behind the end of a program its heap may end: 1 GiB at random, and its size. */
 #define HEAP_DISTANCE	(3ULL * SZ_512M)
 
-struct aslr_cache {
+struct aslr_known {
 	/* Pages below 4 GiB that a space has, or had. */
 	DECLARE_BITMAP(low_pages, SZ_4G >> ASLR_PAGE_SHIFT);
 	/* And the terabytes of what is above, of the first 256. */
 	DECLARE_BITMAP(tibs, ASLR_USER_TIBS);
-	u64	last_id;
-	/* By page. */
-	struct {
-		u64		id;
-		struct aslr_hit	hit;
-	}	entries[1 << ASLR_CACHE_BITS];
 };
 
-struct aslr_cache *aslr_cache__new(void)
+struct aslr_known *aslr_known__new(void)
 {
-	return zalloc(sizeof(struct aslr_cache));
+	return zalloc(sizeof(struct aslr_known));
 }
 
-void aslr_cache__delete(struct aslr_cache *cache)
+void aslr_known__delete(struct aslr_known *known)
 {
-	free(cache);
+	free(known);
 }
 
-bool aslr_cache__knows(const struct aslr_cache *cache, u64 addr)
+bool aslr_known__has(const struct aslr_known *known, u64 addr)
 {
 	u64 tib = addr >> 40;
 
 	if (addr < SZ_4G)
-		return test_bit(addr >> ASLR_PAGE_SHIFT, cache->low_pages);
-	return tib >= ASLR_USER_TIBS || test_bit(tib, cache->tibs);
+		return test_bit(addr >> ASLR_PAGE_SHIFT, known->low_pages);
+	return tib >= ASLR_USER_TIBS || test_bit(tib, known->tibs);
 }
 
 /* Those that [@start, @last] is in, of the first @nr. */
@@ -113,32 +102,25 @@ static void set_tibs(unsigned long *tibs, unsigned int nr, u64 start, u64 last)
 		__set_bit(tib, tibs);
 }
 
-static void aslr_cache__learn(struct aslr_cache *cache, u64 start, u64 last)
+static void aslr_known__learn(struct aslr_known *known, u64 start, u64 last)
 {
 	unsigned int page = start >> ASLR_PAGE_SHIFT;
 	unsigned int end = (min_t(u64, last, SZ_4G - 1) >> ASLR_PAGE_SHIFT) + 1;
 
-	set_tibs(cache->tibs, ASLR_USER_TIBS, start, last);
+	set_tibs(known->tibs, ASLR_USER_TIBS, start, last);
 	if (start >= SZ_4G)
 		return;
 	while (page < end) {
 		if (page % BITS_PER_LONG || end - page < BITS_PER_LONG) {
-			__set_bit(page++, cache->low_pages);
+			__set_bit(page++, known->low_pages);
 		} else {
-			cache->low_pages[BIT_WORD(page)] = -1UL;
+			known->low_pages[BIT_WORD(page)] = -1UL;
 			page += BITS_PER_LONG;
 		}
 	}
 }
 
-/* Forget what the cache knows of @space. Its entries of id 0 are never used. */
-static void aslr_space__changed(struct aslr_space *space)
-{
-	space->id = ++space->cache->last_id;
-	memset(space->hits, 0, sizeof(space->hits));
-}
-
-struct aslr_space *aslr_space__new(enum aslr_space_type type, struct aslr_cache *cache)
+struct aslr_space *aslr_space__new(enum aslr_space_type type, struct aslr_known *known)
 {
 	struct aslr_space *space = zalloc(sizeof(*space));
 
@@ -146,7 +128,7 @@ struct aslr_space *aslr_space__new(enum aslr_space_type type, struct aslr_cache 
 		return NULL;
 
 	space->zones = aslr_zones[type];
-	space->cache = cache;
+	space->known = known;
 	space->ranges = aslr_ranges__new(space->zones);
 	if (!space->ranges) {
 		free(space);
@@ -156,7 +138,6 @@ struct aslr_space *aslr_space__new(enum aslr_space_type type, struct aslr_cache 
 		space->page_cursors[i].next = space->zones[i].pages[0].first;
 	for (unsigned int i = 0; type == ASLR_SPACE__USER && i < ARRAY_SIZE(usual_tibs); i++)
 		__set_bit(usual_tibs[i], space->near);
-	aslr_space__changed(space);
 	return space;
 }
 
@@ -174,7 +155,6 @@ struct aslr_space *aslr_space__fork(const struct aslr_space *parent)
 		space->page_cursors[i].arena = 0;
 		space->page_cursors[i].next = space->zones[i].pages[0].first;
 	}
-	aslr_space__changed(space);
 	return space;
 }
 
@@ -191,7 +171,7 @@ void aslr_space__delete(struct aslr_space *space)
 static void aslr_space__learn(struct aslr_space *space, u64 start, u64 last)
 {
 	set_tibs(space->near, ASLR_NEAR_TIBS, start, last);
-	aslr_cache__learn(space->cache, start, last);
+	aslr_known__learn(space->known, start, last);
 }
 
 bool aslr_space__is_narrow(const struct aslr_space *space)
@@ -246,7 +226,7 @@ static int aslr_space__unshare(struct aslr_space *space)
 {
 	struct aslr_ranges *clone;
 
-	aslr_space__changed(space);
+	memset(space->hits, 0, sizeof(space->hits));
 	if (refcount_read(&RC_CHK_ACCESS(space->ranges)->refcnt) == 1)
 		return 0;
 
@@ -537,88 +517,50 @@ static int aslr_space__translate_page(struct aslr_space *space, u64 page, bool s
 	return 0;
 }
 
-/* All of @range, if no address in it is an exception. */
-static bool aslr_hit__set_range(struct aslr_hit *hit, const struct aslr_range *range)
+/* Remember @hit, which isn't, for the next addresses. */
+static void aslr_space__set_hit(struct aslr_space *space, struct aslr_hit hit)
+{
+	space->hits[1] = space->hits[0];
+	space->hits[0] = hit;
+}
+
+/* The same for @range.  Not if an address in it is an exception. */
+static void aslr_space__set_range_hit(struct aslr_space *space, const struct aslr_range *range)
 {
 	if (!range->start || (range->start <= ASLR_VSYSCALL + ~ASLR_PAGE_MASK &&
 			      range->last >= ASLR_VSYSCALL))
-		return false;
-	*hit = (struct aslr_hit) {
+		return;
+	aslr_space__set_hit(space, (struct aslr_hit) {
 		.start		= range->start,
 		.last_offset	= range->last - range->start,
 		.delta		= aslr_range__delta(range),
-	};
-	return true;
-}
-
-/* Returns 1 if *@hit is the page of @addr, or more around it, that moves by the same distance. */
-static int aslr_space__translate_slow(struct aslr_space *space, u64 addr, bool sure, u64 *image,
-				      struct aslr_hit *hit)
-{
-	u64 page = addr & ASLR_PAGE_MASK, page_last = addr | ~ASLR_PAGE_MASK;
-	const struct aslr_range *range = aslr_ranges__first_from(space->ranges, page);
-	bool alone = !range || range->start > page_last ||
-		     (range->start <= page && range->last >= page_last);
-	int err;
-
-	if (range && range->last < addr)
-		range = aslr_ranges__first_from(space->ranges, addr);
-	if (range && range->start > addr)
-		range = NULL;
-
-	*image = addr;
-	if (page == ASLR_VSYSCALL) {
-		alone = true;
-	} else if (addr && range && !aslr_range__scattered(range)) {
-		*image = addr + aslr_range__delta(range);
-		if (aslr_hit__set_range(hit, range))
-			return 1;
-		alone &= !!page;
-	} else if (addr < ASLR_LOW_END) {
-		alone &= !range;
-	} else {
-		err = aslr_space__translate_page(space, page, range, sure, image);
-		if (err) {
-			*image = 0;
-			return err;
-		}
-		*image += addr - page;
-	}
-	*hit = (struct aslr_hit) {
-		.start		= page,
-		.last_offset	= page_last - page,
-		.delta		= *image - addr,
-	};
-	return alone;
-}
-
-/* Remember @hit, which isn't, for the next addresses. */
-static void aslr_space__set_hit(struct aslr_space *space, const struct aslr_hit *hit)
-{
-	space->hits[1] = space->hits[0];
-	space->hits[0] = *hit;
+	});
 }
 
 /* Outside of the ranges that were last looked up. */
-static noinline int aslr_space__translate_miss(struct aslr_space *space, u64 addr, u64 *image)
+static noinline int aslr_space__translate_miss(struct aslr_space *space, u64 addr, bool sure,
+					       u64 *image)
 {
-	typeof(space->cache->entries[0]) *entry =
-		&space->cache->entries[hash_64(addr >> ASLR_PAGE_SHIFT ^ space->id << 40,
-					       ASLR_CACHE_BITS)];
-	struct aslr_hit hit;
-	int ret;
+	u64 page = addr & ASLR_PAGE_MASK;
+	const struct aslr_range *range;
+	int err;
 
-	if (unlikely(entry->id != space->id || !aslr_hit__translate(&entry->hit, addr, image))) {
-		ret = aslr_space__translate_slow(space, addr, /*sure=*/true, image, &hit);
-		if (ret <= 0)
-			return ret;
-		entry->id = space->id;
-		entry->hit = hit;
+	*image = addr;
+	if (!addr || page == ASLR_VSYSCALL)
+		return 0;
+	range = aslr_ranges__find(space->ranges, addr);
+	if (range && !aslr_range__scattered(range)) {
+		*image = addr + aslr_range__delta(range);
+		aslr_space__set_range_hit(space, range);
+		return 0;
 	}
-	/* A single page, as of what is no address, rarely has the next one. */
-	if (entry->hit.last_offset >= ASLR_PAGE_SIZE)
-		aslr_space__set_hit(space, &entry->hit);
-	return 0;
+	if (addr < ASLR_LOW_END)
+		return 0;
+
+	err = aslr_space__translate_page(space, page, range, sure, image);
+	if (!err)
+		*image += addr - page;
+	return err;
 }
 
 int aslr_space__translate(struct aslr_space *space, u64 addr, u64 *image)
@@ -626,13 +568,10 @@ int aslr_space__translate(struct aslr_space *space, u64 addr, u64 *image)
 	if (likely(aslr_hit__translate(&space->hits[0], addr, image)))
 		return 0;
 	if (aslr_hit__translate(&space->hits[1], addr, image)) {
-		struct aslr_hit hit = space->hits[1];
-
-		aslr_space__set_hit(space, &hit);
+		aslr_space__set_hit(space, space->hits[1]);
 		return 0;
 	}
-	*image = 0;
-	return addr ? aslr_space__translate_miss(space, addr, image) : 0;
+	return aslr_space__translate_miss(space, addr, /*sure=*/true, image);
 }
 
 /* Translate those that @addrs begins with, up to @nr, that are in @hit.  Returns how many. */
@@ -670,9 +609,7 @@ int aslr_space__translate_all(struct aslr_space *space, const u64 *addrs, u64 nr
 
 int aslr_space__translate_unsure(struct aslr_space *space, u64 addr, u64 *image)
 {
-	struct aslr_hit hit;
-
-	return min(aslr_space__translate_slow(space, addr, /*sure=*/false, image, &hit), 0);
+	return aslr_space__translate_miss(space, addr, /*sure=*/false, image);
 }
 
 unsigned long aslr_space__nr_pages(const struct aslr_space *space)

@@ -33,14 +33,14 @@
  *
  * There is no notion of a task, a record or a symbol: see aslr-spaces.h for who
  * lives in which space.  Nothing here takes a lock; one thread at a time may
- * use the spaces that share a cache.
+ * use the spaces that share what is known.
  *
  * Bounds: ranges are given by their first and their last address, inclusive, so
  * that one may end at the very top.
  */
 
 struct aslr_space;
-struct aslr_cache;
+struct aslr_known;
 
 /* What a space holds, which decides where its images lie. */
 enum aslr_space_type {
@@ -51,23 +51,21 @@ enum aslr_space_type {
 };
 
 /*
- * What spaces share: a cache of recent page translations, whose entries name the
- * space that they belong to, and which pages below 4 GiB and which terabytes
- * above any of them had.
- * Returns NULL when out of memory; it has to outlive its spaces.
+ * What spaces share: which pages below 4 GiB and which terabytes above any of them
+ * had.  Returns NULL when out of memory; it has to outlive its spaces.
  */
-struct aslr_cache *aslr_cache__new(void);
-void aslr_cache__delete(struct aslr_cache *cache);
+struct aslr_known *aslr_known__new(void);
+void aslr_known__delete(struct aslr_known *known);
 
 /*
  * Did a space, which may be gone, ever have a range on the page of @addr, or an
  * image for an address on it?  From 4 GiB on the answer is yes for all of a
  * terabyte that any had something in, and always from 256 TiB on.
  */
-bool aslr_cache__knows(const struct aslr_cache *cache, u64 addr);
+bool aslr_known__has(const struct aslr_known *known, u64 addr);
 
 /* An empty space. NULL when out of memory. */
-struct aslr_space *aslr_space__new(enum aslr_space_type type, struct aslr_cache *cache);
+struct aslr_space *aslr_space__new(enum aslr_space_type type, struct aslr_known *known);
 
 /*
  * What fork() makes of @parent: a space with the same ranges at the same

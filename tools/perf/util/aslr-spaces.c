@@ -48,7 +48,7 @@ struct aslr_machine {
 };
 
 struct aslr_spaces {
-	struct aslr_cache	*cache;
+	struct aslr_known	*known;
 	struct list_head	machines;
 	/* The last machine that was looked up. */
 	struct aslr_machine	*last;
@@ -102,8 +102,8 @@ struct aslr_spaces *aslr_spaces__new(void)
 		return NULL;
 
 	INIT_LIST_HEAD(&spaces->machines);
-	spaces->cache = aslr_cache__new();
-	if (!spaces->cache)
+	spaces->known = aslr_known__new();
+	if (!spaces->known)
 		zfree(&spaces);
 	return spaces;
 }
@@ -116,7 +116,7 @@ void aslr_spaces__delete(struct aslr_spaces *spaces)
 		return;
 	list_for_each_entry_safe(machine, next, &spaces->machines, node)
 		aslr_spaces__delete_machine(spaces, machine);
-	aslr_cache__delete(spaces->cache);
+	aslr_known__delete(spaces->known);
 	free(spaces);
 }
 
@@ -173,7 +173,7 @@ static struct aslr_space *aslr_spaces__findnew(struct aslr_spaces *spaces,
 					       enum aslr_space_type type)
 {
 	if (!*space)
-		*space = aslr_space__new(type, spaces->cache);
+		*space = aslr_space__new(type, spaces->known);
 	return *space;
 }
 
@@ -256,7 +256,7 @@ static struct aslr_process *aslr_spaces__findnew_process(struct aslr_spaces *spa
 	struct aslr_process *process = aslr_machine__find(machine, pid);
 
 	return process ?: aslr_machine__add(machine, pid,
-					    aslr_space__new(ASLR_SPACE__USER, spaces->cache));
+					    aslr_space__new(ASLR_SPACE__USER, spaces->known));
 }
 
 struct aslr_space *aslr_spaces__new_process(struct aslr_spaces *spaces, s32 id, s32 pid)
@@ -295,7 +295,7 @@ int aslr_spaces__fork(struct aslr_spaces *spaces, s32 id, s32 ppid, s32 pid, s32
 	if (parent)
 		space = aslr_space__fork(parent->space);
 	else
-		space = aslr_space__new(ASLR_SPACE__USER, spaces->cache);
+		space = aslr_space__new(ASLR_SPACE__USER, spaces->known);
 	return aslr_machine__add(machine, pid, space) ? 0 : -ENOMEM;
 }
 
@@ -394,7 +394,7 @@ struct aslr_space *aslr_view__space_of(struct aslr_view *view, u64 addr)
 
 bool aslr_spaces__know(const struct aslr_spaces *spaces, u64 addr)
 {
-	return aslr_cache__knows(spaces->cache, addr);
+	return aslr_known__has(spaces->known, addr);
 }
 
 unsigned long aslr_spaces__nr_pages(const struct aslr_spaces *spaces)

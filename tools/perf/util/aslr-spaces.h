@@ -101,7 +101,7 @@ struct aslr_space *aslr_view__space_of(struct aslr_view *view, u64 addr);
 
 /*
  * Did any space ever hold the page of @addr in a range, or translate an address on
- * it?  As aslr_cache__knows().
+ * it?  As aslr_known__has().
  */
 bool aslr_spaces__know(const struct aslr_spaces *spaces, u64 addr);
 
