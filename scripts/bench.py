@@ -10,7 +10,6 @@ runs.csv, table.md (for README.md), table.txt (for the cover letter), and the pl
 import argparse
 import csv
 import math
-import mmap
 import os
 import platform
 import resource
@@ -88,20 +87,17 @@ class Bench:
                 'aslr': [self.args.perf, 'inject', '--aslr', '-i', self.path(name),
                          '-o', self.out]}[what]
 
-    def prepare(self, name):
+    def prepare(self):
+        # The pages of the last output are those that the next one gets.
         if os.path.exists(self.out):
             os.unlink(self.out)
-        # The output gets pages that were in use just now: a virtual machine may have to ask its
-        # host for others, which takes longer than to write to them.
-        size = os.path.getsize(self.path(name))
-        mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()
 
     def start(self, what, name):
         return subprocess.Popen(self.command(what, name), stdin=subprocess.DEVNULL,
                                 stderr=subprocess.DEVNULL)
 
     def time(self, what, name, turn):
-        self.prepare(name)
+        self.prepare()
         start = time.monotonic()
         child = self.start(what, name)
         _, status, usage = os.wait4(child.pid, 0)
@@ -128,7 +124,7 @@ class Bench:
 
     def peak_anon(self, what, name):
         """In bytes"""
-        self.prepare(name)
+        self.prepare()
         child = self.start(what, name)
         peak = 0
         while child.poll() is None:
