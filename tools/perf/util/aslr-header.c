@@ -27,11 +27,6 @@
 #include "header.h"
 #include "machine.h"
 
-/* User space that all processes have, and where kernels begin. */
-#define USER_END	BIT_ULL(47)
-#define CANONICAL_START	0xffff800000000000ULL
-#define TIB		BIT_ULL(40)
-
 /* Is the number @value, as it is written at @hex, an address? */
 static bool is_address(const struct aslr_attrs *attrs, const struct aslr_hex *hex)
 {
@@ -41,8 +36,7 @@ static bool is_address(const struct aslr_attrs *attrs, const struct aslr_hex *he
 		return false;
 	/* Of a hash or identifier, of which any 12 digits could be an address. */
 	if (hex->part)
-		return hex->nr == ASLR_HEX_DIGITS && value >= TIB &&
-		       (value >= CANONICAL_START || value < USER_END) &&
+		return hex->nr == ASLR_HEX_DIGITS &&
 		       (attrs->mappings_to_come || aslr_spaces__know(attrs->spaces, value));
 	if (value >= BIT_ULL(32))
 		return true;

@@ -7,39 +7,50 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/bits.h>
 
 /* Fewer digits are no address. */
 #define MIN_DIGITS	5
 /* Those of a process' address. */
 #define USER_DIGITS	12
 
-static bool aslr_hex__found(struct aslr_hex *hex, char *pos, unsigned int nr)
+/* User space that all 64-bit processes have, less where small numbers are, and most kernels. */
+#define TIB		BIT_ULL(40)
+#define USER_END	BIT_ULL(47)
+#define CANONICAL_START	0xffff800000000000ULL
+
+static void aslr_hex__found(struct aslr_hex *hex, char *pos, unsigned int nr)
 {
 	memcpy(hex->digits, pos, nr);
 	hex->digits[nr] = '\0';
 	hex->at = pos;
 	hex->nr = nr;
 	hex->value = strtoull(hex->digits, NULL, 16);
-	return true;
 }
 
 static bool aslr_hex__next_part(struct aslr_hex *hex)
 {
 	hex->part = true;
-	if (hex->run_end - hex->pos < hex->width) {
-		hex->width = hex->width == ASLR_HEX_DIGITS ? USER_DIGITS : 0;
-		hex->pos = hex->width ? hex->run : hex->run_end;
+	while (hex->width) {
+		if (hex->run_end - hex->pos < hex->width) {
+			hex->width = hex->width == ASLR_HEX_DIGITS ? USER_DIGITS : 0;
+			hex->pos = hex->width ? hex->run : hex->run_end;
+			continue;
+		}
+		aslr_hex__found(hex, hex->pos++, hex->width);
+		if (hex->value >= CANONICAL_START || (hex->value >= TIB && hex->value < USER_END))
+			return true;
 	}
-	return hex->width && aslr_hex__found(hex, hex->pos++, hex->width);
+	hex->part = false;
+	return false;
 }
 
 bool aslr_hex__next(struct aslr_hex *hex)
 {
 	char *pos, *end;
 
-	if (hex->width && aslr_hex__next_part(hex))
+	if (aslr_hex__next_part(hex))
 		return true;
-	hex->part = false;
 	for (pos = hex->pos; pos < hex->end; pos = end + 1) {
 		for (end = pos; end < hex->end && isxdigit(*end); end++)
 			;
@@ -52,10 +63,12 @@ bool aslr_hex__next(struct aslr_hex *hex)
 			hex->pos = hex->run;
 			hex->run_end = end;
 			hex->width = ASLR_HEX_DIGITS;
-			return aslr_hex__next_part(hex);
+			if (aslr_hex__next_part(hex))
+				return true;
+		} else if (end - pos >= MIN_DIGITS) {
+			aslr_hex__found(hex, pos, end - pos);
+			return true;
 		}
-		if (end - pos >= MIN_DIGITS)
-			return aslr_hex__found(hex, pos, end - pos);
 	}
 	return false;
 }

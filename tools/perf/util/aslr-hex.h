@@ -12,7 +12,8 @@
  * Hexadecimal numbers in a text that could be addresses: those of 5 to 16 digits
  * without leading zeros.  More digits in a row are a hash or an identifier, or
  * several numbers without a space between them: then any 16 of them, and any 12,
- * are a number, for so many have addresses of the kernel and of processes.
+ * are a number, for so many have addresses of the kernel and of processes, if it is
+ * where these are.
  */
 struct aslr_hex {
 	char		*text;

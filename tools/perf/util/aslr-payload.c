@@ -723,9 +723,6 @@ static bool is_text_address(struct rewrite *rw, const struct aslr_hex *hex)
 		return false;
 	if (value >= NEGATIVE_START)
 		return false;
-	/* Of a hash or identifier, of which any 12 digits could be an address. */
-	if (hex->part && (value < TIB || (value >= USER_END && value < CANONICAL_START)))
-		return false;
 	if (value >= KERNEL_HALF)
 		return true;
 	space = aslr_view__space_of(rw->view, value);

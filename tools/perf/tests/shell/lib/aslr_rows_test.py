@@ -364,6 +364,17 @@ EVERYTHING.update(ip=EXE + 0x10, addr=STACK + 8, regs_user=[STACK, EXE],
                   weight=0x000300020000007b, callchain=CHAIN, branches=BRANCHES)
 
 
+def field_sample(gen, number, name, attr, values):
+    """A sample with the field, of an event of its own"""
+    event = gen.attr(f'{name} {number}', ids=[100 + number], sample_id_all=1,
+                     sample_type=f'{BASE} {name}', **attr)
+    values = {'pid': PID, 'tid': PID, 'ip': EXE, **values}
+    misc = values.pop('misc', USER)
+    if event['read_format'] & 8:
+        values['values'] = [values['nr']] + values['values'][1:]
+    gen.sample(event, misc, time=2000 + number, **values)
+
+
 def field_action(want):
     if not want:
         return 'KEEP'
@@ -747,13 +758,7 @@ class Fields(Crafted):
             mappings(gen)
             blanked = {}
             for number, (name, attr, values, want) in enumerate(FIELDS):
-                event = gen.attr(f'{name} {number}', ids=[100 + number], sample_id_all=1,
-                                 sample_type=f'{BASE} {name}', **attr)
-                values = {'pid': PID, 'tid': PID, 'ip': EXE, **values}
-                misc = values.pop('misc', USER)
-                if event['read_format'] & 8:
-                    values['values'] = [values['nr']] + values['values'][1:]
-                gen.sample(event, misc, time=2000 + number, **values)
+                field_sample(gen, number, name, attr, values)
                 if field_action(want) == 'BLANK':
                     blanked[name] = blanked.get(name, 0) + 1
             orig, safe = self.inject(gen, pipe)

@@ -15,10 +15,10 @@ import struct
 import subprocess
 import unittest
 
-from aslr_rows_test import (ATTRS, BASE, COMMON, EXE, FEATURES, FIELDS, PERF, PID, PMUS, RECORDS,
-                            TEXT, Crafted, mappings, profile)
+from aslr_rows_test import (ATTRS, BASE, COMMON, FEATURES, FIELDS, PERF, PID, PMUS, RECORDS,
+                            TEXT, Crafted, field_sample, mappings, profile)
 from perf_data import FEATURE_ID, TYPE, USER_TYPES, PerfData
-from perf_data_gen import ATTR_SIZE, USER
+from perf_data_gen import ATTR_SIZE
 
 # What an address looks like, with room for one page of each word
 WIDE = 0x7f1240000000
@@ -165,13 +165,7 @@ class RecordWords(Words):
     def test_samples(self):
         for number, (name, attr, values, _) in enumerate(FIELDS):
             gen = self.base()
-            event = gen.attr(f'{name} {number}', ids=[100 + number], sample_id_all=1,
-                             sample_type=f'{BASE} {name}', **attr)
-            values = {'pid': PID, 'tid': PID, 'ip': EXE, **values}
-            misc = values.pop('misc', USER)
-            if event['read_format'] & 8:
-                values['values'] = [values['nr']] + values['values'][1:]
-            gen.sample(event, misc, time=2000 + number, **values)
+            field_sample(gen, number, name, attr, values)
             parsed = PerfData.from_bytes(gen.file_bytes())
             fields = fields_of(parsed, parsed.records[-1])
             self.try_case('SAMPLE', gen.records.pop(), fields, 0, gen)
