@@ -152,6 +152,9 @@ class Bench:
     def cpu(self, what, name):
         return statistics.median(run.user + run.sys for run in self.of(what, name))
 
+    def user(self, what, name):
+        return statistics.median(run.user for run in self.of(what, name))
+
     def ratio(self, what, name, other, other_name=None):
         return statistics.median(a / b for a, b in zip(
             self.walls(what, name), self.walls(other, other_name or name)))
@@ -226,6 +229,11 @@ def recordings(bench):
         value, goal = bench.ratio('aslr', large, 'aslr', small), 1.05 * grown
         rows.append((f'time for {grown:.1f} times the input', f'{goal:.1f} x', f'{value:.2f} x',
                      value <= goal))
+        value = bench.ratio('cp', large, 'cp', small)
+        rows.append((f'time of cp for {grown:.1f} times the input', '', f'{value:.2f} x', True))
+        value = bench.user('aslr', large) / bench.user('aslr', small)
+        rows.append((f'user time for {grown:.1f} times the input', f'{goal:.1f} x',
+                     f'{value:.2f} x', value <= goal))
         value = bench.anon['aslr', large] / bench.anon['aslr', small]
         rows.append((f'memory for {grown:.1f} times the input', '1.0 x', f'{value:.2f} x',
                      value <= 1.05))
