@@ -517,7 +517,7 @@ static int aslr_space__translate_page(struct aslr_space *space, u64 page, bool s
 	return 0;
 }
 
-/* Remember @hit, which isn't, for the next addresses. */
+/* Let @hit be what is tried first for the next addresses. */
 static void aslr_space__set_hit(struct aslr_space *space, struct aslr_hit hit)
 {
 	space->hits[1] = space->hits[0];
