@@ -91,7 +91,9 @@ static int payload_test__init(struct payload_test *pt, const char *system, const
 
 	user = aslr_spaces__new_process(pt->view.spaces, HOST_KERNEL_ID, PID);
 	kernel = aslr_spaces__kernel(pt->view.spaces, HOST_KERNEL_ID);
-	TEST_ASSERT_VAL("mappings", user && kernel &&
+	TEST_ASSERT_VAL("spaces", user && kernel);
+	aslr_space__set_file(user, EXE + MAP_SIZE - 1);
+	TEST_ASSERT_VAL("mappings",
 			!aslr_space__add(user, EXE, EXE + MAP_SIZE - 1, &image) &&
 			!aslr_space__add(user, LIB, LIB + MAP_SIZE - 1, &image) &&
 			!aslr_space__add(kernel, TEXT, TEXT + MAP_SIZE - 1, &image));
@@ -327,6 +329,7 @@ static int test__aslr_payload_narrow(struct test_suite *t __maybe_unused,
 					    "\nprint fmt: \"%lx\", REC->x\n", 8) && pt.payload);
 	user = aslr_spaces__process(pt.view.spaces, HOST_KERNEL_ID, PID);
 	aslr_space__exec(user);
+	aslr_space__set_file(user, EXE + MAP_SIZE - 1);
 	TEST_ASSERT_VAL("mapping", !aslr_space__add(user, EXE, EXE + MAP_SIZE - 1, &image));
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(values); i++) {
@@ -552,6 +555,7 @@ static int test__aslr_payload_bytes(struct test_suite *t __maybe_unused,
 		user = aslr_spaces__process(pt.view.spaces, HOST_KERNEL_ID, PID);
 		if (bytes[i].narrow) {
 			aslr_space__exec(user);
+			aslr_space__set_file(user, EXE + MAP_SIZE - 1);
 			TEST_ASSERT_VAL("map", !aslr_space__add(user, EXE, EXE + MAP_SIZE - 1,
 								&image));
 		}
@@ -627,6 +631,7 @@ static int test__aslr_payload_probe32(struct test_suite *t __maybe_unused,
 		user = aslr_spaces__process(pt.view.spaces, HOST_KERNEL_ID, PID);
 		if (values[i].narrow) {
 			aslr_space__exec(user);
+			aslr_space__set_file(user, EXE + MAP_SIZE - 1);
 			TEST_ASSERT_VAL("map", !aslr_space__add(user, EXE, EXE + MAP_SIZE - 1,
 								&image));
 		}
@@ -639,6 +644,37 @@ static int test__aslr_payload_probe32(struct test_suite *t __maybe_unused,
 		}
 		payload_test__exit(&pt);
 	}
+	return TEST_OK;
+}
+
+/* Of a task whose mappings are lost nobody knows whether it has 32 bits, or what is where. */
+static int test__aslr_payload_lost(struct test_suite *t __maybe_unused,
+				   int subtest __maybe_unused)
+{
+	static const char format[] = COMMON PROBE_IP FIELD("u64 x", 16, 8) FIELD("u32 y", 24, 4)
+		FIELD("u8 z[20]", 28, 20) "\nprint fmt: \"\"\n";
+	static const u64 stack = 0x7ffd10203048;
+	struct {
+		u64	common;
+		u64	ip;
+		u64	x;
+		u32	y;
+		u8	z[20];
+	} data = { ID, FAR, 0x168e3000, 0xf7123456, {} };
+	struct aslr_space *user;
+	struct payload_test pt;
+	u64 image;
+
+	TEST_ASSERT_VAL("init", !payload_test__init(&pt, "", format, 8) && pt.payload);
+	user = aslr_spaces__process(pt.view.spaces, HOST_KERNEL_ID, PID);
+	aslr_space__exec(user);
+	memcpy(data.z + 8, &stack, sizeof(stack));
+	TEST_ASSERT_EQUAL("rewrite", payload_test__rewrite(&pt, &data, sizeof(data)), 0);
+	TEST_ASSERT_VAL("heap", data.x == payload_test__want(&pt, USER, 0x168e3000));
+	TEST_ASSERT_VAL("32 bits", data.y == payload_test__want(&pt, USER, 0xf7123456));
+	memcpy(&image, data.z + 8, sizeof(image));
+	TEST_ASSERT_VAL("stack", image == payload_test__want(&pt, USER, stack));
+	payload_test__exit(&pt);
 	return TEST_OK;
 }
 
@@ -663,6 +699,7 @@ static int test__aslr_payload_brk(struct test_suite *t __maybe_unused,
 	TEST_ASSERT_VAL("init", !payload_test__init(&pt, "raw_syscalls", format, 8) && pt.payload);
 	user = aslr_spaces__process(pt.view.spaces, HOST_KERNEL_ID, PID);
 	aslr_space__exec(user);
+	aslr_space__set_file(user, EXE + MAP_SIZE - 1);
 	TEST_ASSERT_VAL("maps", !aslr_space__add(user, EXE, EXE + MAP_SIZE - 1, &image) &&
 			!aslr_space__add(user, LIB, LIB + MAP_SIZE - 1, &image));
 	for (unsigned int i = 0; i < ARRAY_SIZE(values); i++) {
@@ -842,6 +879,7 @@ static struct test_case tests__aslr_payload[] = {
 	TEST_CASE("aslr bytes in payloads", aslr_payload_bytes),
 	TEST_CASE("aslr text in bytes of payloads", aslr_payload_byte_text),
 	TEST_CASE("aslr payloads of probes in 32-bit tasks", aslr_payload_probe32),
+	TEST_CASE("aslr payloads of lost tasks", aslr_payload_lost),
 	TEST_CASE("aslr heaps in payloads", aslr_payload_brk),
 	TEST_CASE("aslr bad payloads", aslr_payload_bad),
 	TEST_CASE("aslr bad formats of payloads", aslr_payload_formats),

@@ -289,6 +289,51 @@ static int test__aslr_record_maps(struct test_suite *t __maybe_unused, int subte
 	return ret;
 }
 
+/* A record of a mapping of a process, of a page. */
+static int map_page(struct aslr_view *view, u64 start, const char *filename)
+{
+	size_t pos = offsetof(union perf_event, mmap.filename);
+	union perf_event *event = new_event(PERF_RECORD_MMAP, PERF_RECORD_MISC_USER,
+					    pos + strlen(filename) + 1 + ID_SIZE);
+	int err;
+
+	if (!event)
+		return -ENOMEM;
+	put_text(event, pos, filename);
+	event->mmap.pid = PID;
+	event->mmap.start = start;
+	event->mmap.len = 0x1000;
+	err = aslr_record__rewrite(view, event, &id_attr);
+	free(event);
+	return err;
+}
+
+/* What tells which the program is, and that it isn't sure. */
+static int test__aslr_record_lost(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
+{
+	const u64 heap = 0x168e3000;
+	struct aslr_view view = new_view();
+	union perf_event *event = new_event(PERF_RECORD_LOST, 0, sizeof(event->lost));
+	struct aslr_space *space;
+
+	TEST_ASSERT_VAL("out of memory", event && view.spaces);
+	space = aslr_spaces__new_process(view.spaces, HOST_KERNEL_ID, PID);
+	TEST_ASSERT_VAL("out of memory", space);
+	aslr_space__exec(space);
+	TEST_ASSERT_VAL("no file", !map_page(&view, LIB, "[stack]") &&
+			!map_page(&view, LIB + 0x1000, "//anon") &&
+			aslr_space__may_be_heap(space, heap));
+	TEST_ASSERT_VAL("program", !map_page(&view, LIB + 0x2000, "/usr/bin/x") &&
+			!aslr_space__may_be_heap(space, heap));
+	aslr_space__exec(space);
+	TEST_ASSERT_VAL("lost", !aslr_record__rewrite(&view, event, NULL) &&
+			!map_page(&view, LIB, "/usr/lib/x.so") &&
+			aslr_space__may_be_heap(space, heap));
+	aslr_spaces__delete(view.spaces);
+	free(event);
+	return TEST_OK;
+}
+
 static u64 child_image(struct aslr_view *view)
 {
 	u64 image = 0;
@@ -825,7 +870,7 @@ static int test__aslr_text_numbers(struct test_suite *t __maybe_unused, int subt
 		  "0123456789abcdef0123456789abcdef01234567", false },
 		/* Several numbers without a space between them. */
 		{ "00007f1234560010ffffffff97012345", "00000000000000000000000000000000", true },
-		{ "00007f1234560010ffffffff97012345", "00007f12345600100000000000000000", false },
+		{ "00001f1234560010ffffffff97012345", "00001f12345600100000000000000000", false },
 		{ "404040404040404040404040", "404040404040404040404040", false },
 		{ "0x0000000000000000000000404040", "0x0000000000000000000000%s", false },
 		{ "100000000", "000000000", false },
@@ -1240,6 +1285,7 @@ static int test__aslr_layouts(struct test_suite *t __maybe_unused, int subtest _
 
 static struct test_case tests__aslr_record[] = {
 	TEST_CASE("aslr records of mappings", aslr_record_maps),
+	TEST_CASE("aslr lost records of tasks", aslr_record_lost),
 	TEST_CASE("aslr records of tasks and symbols", aslr_record_tasks),
 	TEST_CASE("aslr errors of trace decoders", aslr_record_auxtrace_error),
 	TEST_CASE("aslr tables of records and header features", aslr_record_table),

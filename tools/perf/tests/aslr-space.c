@@ -1415,6 +1415,8 @@ static int test__aslr_near(struct test_suite *t __maybe_unused, int subtest __ma
 
 	TEST_ASSERT_VAL("out of memory", known && space);
 	TEST_ASSERT_VAL("nothing is known", aslr_space__is_near(space, page));
+	TEST_ASSERT_VAL("known everywhere", aslr_known__has(known, 0x55 * tib) &&
+			aslr_known__has(known, 0x7f * tib) && !aslr_known__has(known, page));
 
 	TEST_ASSERT_VAL("range", !aslr_space__add(space, map, map + 0xfff, &image));
 	TEST_ASSERT_VAL("terabyte", aslr_space__is_near(space, 0) &&
@@ -1454,6 +1456,12 @@ static int test__aslr_near(struct test_suite *t __maybe_unused, int subtest __ma
 	child = aslr_space__fork(space);
 	TEST_ASSERT_VAL("child", child && aslr_space__is_near(child, map) &&
 			aslr_space__is_near(child, page) && !aslr_space__has_page(child, page));
+	aslr_space__exec(child);
+	TEST_ASSERT_VAL("the new program's are lost", aslr_space__is_near(child, 9 * tib));
+	TEST_ASSERT_VAL("stack", !aslr_space__add(child, map, map + 0xfff, &image) &&
+			aslr_space__is_near(child, 9 * tib));
+	aslr_space__set_file(child, map + 0x1fff);
+	TEST_ASSERT_VAL("program", !aslr_space__is_near(child, 9 * tib));
 	aslr_space__delete(child);
 	aslr_space__delete(space);
 	aslr_known__delete(known);
@@ -1471,8 +1479,10 @@ static int test__aslr_heap(struct test_suite *t __maybe_unused, int subtest __ma
 	TEST_ASSERT_VAL("out of memory", known && space);
 	TEST_ASSERT_VAL("no program", !aslr_space__may_be_heap(space, brk) &&
 			!aslr_space__may_be_heap(space, 0));
+	aslr_space__set_file(space, end - 1);
 	TEST_ASSERT_VAL("program", !aslr_space__add(space, exe, end - 1, &image));
 	TEST_ASSERT_VAL("32-bit task", !aslr_space__may_be_heap(space, brk));
+	aslr_space__set_file(space, LIB + 0xfff);
 	TEST_ASSERT_VAL("library", !aslr_space__add(space, LIB, LIB + 0xfff, &image) &&
 			!aslr_space__add(space, low, low + 0xfff, &image));
 	TEST_ASSERT_VAL("behind the program", !aslr_space__may_be_heap(space, end - 1) &&
@@ -1485,6 +1495,7 @@ static int test__aslr_heap(struct test_suite *t __maybe_unused, int subtest __ma
 			aslr_space__may_be_heap(space, brk));
 
 	aslr_space__exec(space);
+	aslr_space__set_file(space, end - 1);
 	TEST_ASSERT_VAL("exec", !aslr_space__may_be_heap(space, brk));
 	TEST_ASSERT_VAL("program and library", !aslr_space__add(space, exe, end - 1, &image) &&
 			!aslr_space__add(space, LIB, LIB + 0xfff, &image));
@@ -1502,6 +1513,7 @@ static int test__aslr_heap(struct test_suite *t __maybe_unused, int subtest __ma
 			!aslr_space__may_be_heap(space, end + 3ULL * SZ_512M + 0x2000));
 
 	aslr_space__exec(space);
+	aslr_space__set_file(space, HEAP + 0xfff);
 	TEST_ASSERT_VAL("program that is relocated",
 			!aslr_space__add(space, HEAP, HEAP + 0xfff, &image) &&
 			!aslr_space__add(space, low, low + 0xfff, &image));
@@ -1510,6 +1522,76 @@ static int test__aslr_heap(struct test_suite *t __maybe_unused, int subtest __ma
 	aslr_space__delete(space);
 	aslr_known__delete(known);
 	return TEST_OK;
+}
+
+/* What is taken for a heap, or a 32-bit task, if it isn't sure which the program is. */
+static int test__aslr_lost(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
+{
+	static const struct {
+		/* The ends of files, before and after records are lost, 0 for none. */
+		u64	before;
+		u64	after;
+		/* Something else is mapped, at least. */
+		u64	other;
+		bool	exec;
+		/* What is in what may be a heap, and which tasks may have 32 bits. */
+		bool	low_heap;
+		bool	heap;
+		bool	narrow;
+	} tasks[] = {
+		/* Nothing is known. */
+		{ .heap = true, .narrow = true },
+		{ .before = LIB, .other = LIB, .exec = true, .heap = true, .narrow = true },
+		/* No program, but a stack. */
+		{ .other = LIB, .heap = true },
+		/* Known before, or a program below 4 GiB. */
+		{ .before = LIB, .other = LIB },
+		{ .before = LIB, .after = LIB, .other = LIB },
+		{ .before = 0x500000, .other = LIB, .low_heap = true, .heap = true },
+		{ .after = 0x500000, .other = LIB, .low_heap = true, .heap = true },
+		{ .after = 0x500000, .other = 0x500000, .low_heap = true, .heap = true,
+		  .narrow = true },
+		/* It may be a library. */
+		{ .after = LIB, .other = LIB, .heap = true },
+		/* It runs another one now. */
+		{ .before = LIB, .after = 0x500000, .other = LIB, .heap = true },
+	};
+	const u64 low_heap = 0x600000, heap = 0x168e3000;
+	int ret = TEST_OK;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(tasks); i++) {
+		struct aslr_known *known = aslr_known__new();
+		struct aslr_space *space = aslr_space__new(ASLR_SPACE__USER, known);
+		u64 other = tasks[i].other, image;
+
+		TEST_ASSERT_VAL("out of memory", known && space);
+		TEST_ASSERT_VAL("not lost", !aslr_space__may_be_heap(space, heap) &&
+				!aslr_space__may_be_narrow(space));
+		if (tasks[i].before)
+			aslr_space__set_file(space, tasks[i].before);
+		if (other)
+			TEST_ASSERT_VAL("map", !aslr_space__add(space, other & ~0xfffULL,
+								other | 0xfff, &image));
+		if (tasks[i].exec)
+			aslr_space__exec(space);
+		aslr_known__lose(known);
+		if (tasks[i].after)
+			aslr_space__set_file(space, tasks[i].after);
+		if (aslr_space__may_be_heap(space, low_heap) != tasks[i].low_heap ||
+		    aslr_space__may_be_heap(space, heap) != tasks[i].heap ||
+		    aslr_space__may_be_narrow(space) != tasks[i].narrow) {
+			pr_debug("task %u: heap %d and %d, narrow %d\n", i,
+				 aslr_space__may_be_heap(space, low_heap),
+				 aslr_space__may_be_heap(space, heap),
+				 aslr_space__may_be_narrow(space));
+			ret = TEST_FAIL;
+		}
+		TEST_ASSERT_VAL("error", !aslr_space__may_be_heap(space, -22U) &&
+				!aslr_space__may_be_heap(space, 0));
+		aslr_space__delete(space);
+		aslr_known__delete(known);
+	}
+	return ret;
 }
 
 static int test__aslr_random(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
@@ -1532,6 +1614,7 @@ static struct test_case tests__aslr_space[] = {
 	TEST_CASE("aslr guard pages", aslr_guard),
 	TEST_CASE("aslr near addresses", aslr_near),
 	TEST_CASE("aslr heaps", aslr_heap),
+	TEST_CASE("aslr lost records", aslr_lost),
 	TEST_CASE("aslr random calls", aslr_random),
 	{ .name = NULL, }
 };

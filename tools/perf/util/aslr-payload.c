@@ -551,7 +551,7 @@ static bool space__knows(const struct aslr_space *space, u64 addr)
 static bool is_low_address(const struct aslr_space *space, u64 value)
 {
 	return space__knows(space, value) || aslr_space__may_be_heap(space, value) ||
-	       (value >= NARROW_START && value < NARROW_END && aslr_space__is_narrow(space));
+	       (value >= NARROW_START && value < NARROW_END && aslr_space__may_be_narrow(space));
 }
 
 /* Is @value, a number of @size bytes, an address by @rule in @space? */
@@ -564,7 +564,7 @@ static bool is_address(const struct rewrite *rw, const struct aslr_space *space,
 		return true;
 	if (size == sizeof(u32) && space == aslr_view__space(rw->view, PERF_RECORD_MISC_KERNEL))
 		return value < (u32)NEGATIVE_START;
-	if (rule & NARROW_ONLY && !aslr_space__is_narrow(space))
+	if (rule & NARROW_ONLY && !aslr_space__may_be_narrow(space))
 		return false;
 	if (value < FOUR_GIB)
 		return rule & LOW && is_low_address(space, value);
@@ -833,7 +833,7 @@ static enum rank rank_bytes(struct rewrite *rw, const void *data, u32 size, u32 
 {
 	const struct aslr_payload *payload = rw->payload;
 	bool narrow = payload->long_size == sizeof(u32) ||
-		      (payload->probe && aslr_space__is_narrow(rw->user));
+		      (payload->probe && aslr_space__may_be_narrow(rw->user));
 	enum rank rank = NOTHING;
 
 	*addr_size = sizeof(u64);

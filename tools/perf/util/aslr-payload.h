@@ -17,8 +17,8 @@
  *  - An unsigned long that isn't printed as a decimal number or as flags is one
  *    in the kernel's half, from 4 GiB on, and where it names something known: a
  *    mapping of the task, or a page that an address was on before.  Below 4 GiB it
- *    is one as well from 16 MiB on in a 32-bit task, and where the heap of a program
- *    at a fixed address may be.
+ *    is one as well from 16 MiB on in a 32-bit task, or one that may be so as its
+ *    records are lost, and where the heap of a program at a fixed address may be.
  *  - A 64-bit number that is printed in hexadecimal is one in the kernel's half,
  *    near to something known (see aslr_space__is_near()), and where it names that.
  *  - Any other 64-bit number (decimal, size_t, flags) is one in the kernel's half,
@@ -31,8 +31,8 @@
  * devices, are told by names and types.
  *
  * Numbers of 4 bytes are addresses in kernels of 32 bits by the same rules.  In
- * others they are none, but for the arguments of probes: in a 32-bit task, and there
- * from 16 MiB on.
+ * others they are none, but for the arguments of probes: in a task that has 32 bits or
+ * may have, and there from 16 MiB on.
  *
  * Arrays of smaller elements are memory, in which addresses are at any offset: 8
  * bytes in the kernel's half, near to something known, or, in arguments of probes,

@@ -78,6 +78,12 @@ static bool is_device(const struct mapping *mapping)
 					strstr(filename, "/proc/bus/"));
 }
 
+/* Memory without one is called [stack], //anon and the like. */
+static bool is_file(const struct mapping *mapping)
+{
+	return mapping->filename[0] == '/' && !strstarts(mapping->filename, "//anon");
+}
+
 /*
  * What pgoff of a process' mapping is an address of: NULL if it is an offset in
  * a file.  Memory without a file has its own address there.
@@ -85,12 +91,11 @@ static bool is_device(const struct mapping *mapping)
 static struct aslr_space *pgoff_space(struct aslr_view *view, s32 machine,
 				      struct aslr_space *process, const struct mapping *mapping)
 {
-	const char *filename = mapping->filename;
 	u64 pgoff = mapping->pgoff;
 
 	if (is_device(mapping))
 		return aslr_spaces__phys(view->spaces, machine);
-	if (filename[0] != '/' || strstarts(filename, "//anon"))
+	if (!is_file(mapping))
 		return process;
 	if (pgoff < FILE_OFFSET_MAX)
 		return NULL;
@@ -137,6 +142,8 @@ static int rewrite_user_mapping(struct aslr_view *view, s32 machine, struct mapp
 	if (!space)
 		return -ENOMEM;
 
+	if (mapping->len && is_file(mapping))
+		aslr_space__set_file(space, last_of(start, mapping->len));
 	err = mapping->len ? aslr_space__add(space, start, last_of(start, mapping->len),
 					     &mapping->start) :
 			     aslr_space__translate(space, start, &mapping->start);
@@ -233,6 +240,12 @@ static int rewrite_ksymbol(struct aslr_view *view, union perf_event *event)
 		err = aslr_space__add_symbol(space, addr, ksymbol->len, &image);
 	ksymbol->addr = image;
 	return err == -ENOSPC ? 1 : err;
+}
+
+static int learn_lost(struct aslr_view *view, union perf_event *event __maybe_unused)
+{
+	aslr_spaces__lose(view->spaces);
+	return 0;
 }
 
 static int learn_comm(struct aslr_view *view, union perf_event *event)
@@ -551,7 +564,7 @@ static const struct aslr_record aslr_records[PERF_RECORD_HEADER_MAX] = {
 	/* include/uapi/linux/perf_event.h */
 	ROW_FN(MMAP, REWRITE, TEXT(mmap, filename) + 1, TEXT(mmap, filename), rewrite_mmap,
 	       "start, and pgoff where it isn't an offset in a file"),
-	ROW_EXACT(LOST, SIZE(lost), NULL, "count"),
+	ROW_EXACT(LOST, SIZE(lost), learn_lost, "count"),
 	ROW_FN(COMM, KEEP, TEXT(comm, comm) + 1, TEXT(comm, comm), learn_comm,
 	       "name of a task"),
 	ROW_EXACT(EXIT, SIZE(fork), learn_exit, "process and thread numbers"),

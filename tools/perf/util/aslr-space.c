@@ -54,7 +54,7 @@ struct aslr_space {
 	bool			wide;
 	/* How many exec() were seen. */
 	u32			nr_execs;
-	/* Where the heap of a program below 4 GiB may be, inclusive; from 0 to 0 without one. */
+	/* Where the heap may be, inclusive; from 0 to 0 if no program is known. */
 	u64			heap_first;
 	u64			heap_last;
 	/* The text with a place of its own: its start as recorded, and what was given out. */
@@ -69,16 +69,26 @@ struct aslr_space {
 /* How far behind the end of a program its heap may end: 1 GiB at random, and its size. */
 #define HEAP_DISTANCE	(3ULL * SZ_512M)
 
+/* Where it may be if the end of the program isn't known: not where small numbers are. */
+#define HEAP_FIRST	SZ_16M
+#define HEAP_LAST	(SZ_4G - ASLR_PAGE_SIZE - 1)
+
 struct aslr_known {
 	/* Pages below 4 GiB that a space has, or had. */
 	DECLARE_BITMAP(low_pages, SZ_4G >> ASLR_PAGE_SHIFT);
 	/* And the terabytes of what is above, of the first 256. */
 	DECLARE_BITMAP(tibs, ASLR_USER_TIBS);
+	/* Some records. */
+	bool	lost;
 };
 
 struct aslr_known *aslr_known__new(void)
 {
-	return zalloc(sizeof(struct aslr_known));
+	struct aslr_known *known = zalloc(sizeof(*known));
+
+	for (unsigned int i = 0; known && i < ARRAY_SIZE(usual_tibs); i++)
+		__set_bit(usual_tibs[i], known->tibs);
+	return known;
 }
 
 void aslr_known__delete(struct aslr_known *known)
@@ -93,6 +103,11 @@ bool aslr_known__has(const struct aslr_known *known, u64 addr)
 	if (addr < SZ_4G)
 		return test_bit(addr >> ASLR_PAGE_SHIFT, known->low_pages);
 	return tib >= ASLR_USER_TIBS || test_bit(tib, known->tibs);
+}
+
+void aslr_known__lose(struct aslr_known *known)
+{
+	known->lost = true;
 }
 
 /* Those that [@start, @last] is in, of the first @nr. */
@@ -179,6 +194,17 @@ bool aslr_space__is_narrow(const struct aslr_space *space)
 	return space->low && !space->wide;
 }
 
+/* Records were lost that would tell of the program. */
+static bool aslr_space__is_lost(const struct aslr_space *space)
+{
+	return !space->heap_first && (space->nr_execs || space->known->lost);
+}
+
+bool aslr_space__may_be_narrow(const struct aslr_space *space)
+{
+	return !space->wide && (space->low || aslr_space__is_lost(space));
+}
+
 void aslr_space__exec(struct aslr_space *space)
 {
 	space->low = false;
@@ -188,19 +214,28 @@ void aslr_space__exec(struct aslr_space *space)
 	space->heap_last = 0;
 }
 
-/* The first mapping of a program is that of its file. */
-static void aslr_space__set_program(struct aslr_space *space, u64 last)
+void aslr_space__set_file(struct aslr_space *space, u64 last)
 {
-	if (space->low || space->wide)
+	bool lost = space->known->lost, low = last < SZ_4G;
+
+	/* One below 4 GiB is no library of a program above: that has run exec since. */
+	if (space->heap_first && !(lost && low && space->heap_first >= SZ_4G))
 		return;
+	if (lost && (space->heap_first || !low)) {
+		space->heap_first = HEAP_FIRST;
+		space->heap_last = HEAP_LAST;
+		return;
+	}
 	space->heap_first = last + 1;
 	space->heap_last = last + HEAP_DISTANCE;
 }
 
 bool aslr_space__may_be_heap(const struct aslr_space *space, u64 addr)
 {
-	return space->wide && addr >= space->heap_first && addr <= space->heap_last &&
-	       space->heap_first;
+	if (aslr_space__is_lost(space))
+		return addr >= HEAP_FIRST && addr <= HEAP_LAST;
+	return (space->wide || space->known->lost) && space->heap_first &&
+	       addr >= space->heap_first && addr <= space->heap_last;
 }
 
 void aslr_space__set_brk(struct aslr_space *space, u64 addr)
@@ -218,7 +253,7 @@ bool aslr_space__is_near(const struct aslr_space *space, u64 addr)
 
 	/* Of a process of which nothing is known, as its records are lost, all may be. */
 	return tib >= ASLR_NEAR_TIBS || test_bit(tib, space->near) ||
-	       !aslr_space__nr_ranges(space);
+	       !(space->low || space->wide) || aslr_space__is_lost(space);
 }
 
 /* Before a change: ranges that no other space sees. */
@@ -266,12 +301,10 @@ int aslr_space__add(struct aslr_space *space, u64 start, u64 last, u64 *image)
 	if ((start & ASLR_PAGE_MASK) == ASLR_VSYSCALL)
 		return 0;
 
-	if (last < SZ_4G) {
-		aslr_space__set_program(space, last);
+	if (last < SZ_4G)
 		space->low = true;
-	} else {
+	else
 		space->wide = true;
-	}
 	range = aslr_ranges__find(space->ranges, start);
 	if (range && !aslr_range__scattered(range) && range->last >= last &&
 	    range->nr_execs == space->nr_execs) {

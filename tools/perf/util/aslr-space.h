@@ -60,9 +60,13 @@ void aslr_known__delete(struct aslr_known *known);
 /*
  * Did a space, which may be gone, ever have a range on the page of @addr, or an
  * image for an address on it?  From 4 GiB on the answer is yes for all of a
- * terabyte that any had something in, and always from 256 TiB on.
+ * terabyte that any had something in, where programs, libraries and stacks usually
+ * are, and always from 256 TiB on.
  */
 bool aslr_known__has(const struct aslr_known *known, u64 addr);
+
+/* Records were lost: of what comes nobody knows whether it is all. */
+void aslr_known__lose(struct aslr_known *known);
 
 /* An empty space. NULL when out of memory. */
 struct aslr_space *aslr_space__new(enum aslr_space_type type, struct aslr_known *known);
@@ -135,18 +139,29 @@ bool aslr_space__has_page(const struct aslr_space *space, u64 addr);
 /*
  * Was any range, or a page of aslr_space__has_page(), ever in the same terabyte as
  * @addr?  Of what is in none the other two needn't be asked.  Always true from 128
- * TiB on, where Linux maps things at random if user space ends there, and in a space
- * that has no range: records of mappings may be lost, and not all have one.
+ * TiB on, where programs, libraries and stacks usually are if user space ends there,
+ * and in a space without a range since the last exec, or of which records were lost
+ * that would tell of its program.
  */
 bool aslr_space__is_near(const struct aslr_space *space, u64 addr);
 
 /* Is every mapping that was added since the last exec below 4 GiB, as in a 32-bit task? */
 bool aslr_space__is_narrow(const struct aslr_space *space);
 
+/* The same, or may it be so, as records were lost that would tell of its mappings? */
+bool aslr_space__may_be_narrow(const struct aslr_space *space);
+
+/*
+ * A file is mapped up to @last, inclusive, by who calls aslr_space__add() next.  The
+ * first one since the last exec is the program, but that records may be lost.
+ */
+void aslr_space__set_file(struct aslr_space *space, u64 last);
+
 /*
  * May the heap be at @addr, of a program at a fixed address below 4 GiB?  It begins
- * up to 1 GiB behind the program, and no mapping tells where.  Always false in a
- * space that is narrow, or without a mapping below 4 GiB.
+ * up to 1 GiB behind the program, and no mapping tells where.  If it isn't sure
+ * which the program is, as records were lost, it may be anywhere from 16 MiB on.
+ * Else always false in a space that is narrow, or without a mapping below 4 GiB.
  */
 bool aslr_space__may_be_heap(const struct aslr_space *space, u64 addr);
 

@@ -397,6 +397,11 @@ bool aslr_spaces__know(const struct aslr_spaces *spaces, u64 addr)
 	return aslr_known__has(spaces->known, addr);
 }
 
+void aslr_spaces__lose(struct aslr_spaces *spaces)
+{
+	aslr_known__lose(spaces->known);
+}
+
 unsigned long aslr_spaces__nr_pages(const struct aslr_spaces *spaces)
 {
 	unsigned long nr = spaces->nr_pages_gone;

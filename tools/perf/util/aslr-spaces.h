@@ -105,6 +105,9 @@ struct aslr_space *aslr_view__space_of(struct aslr_view *view, u64 addr);
  */
 bool aslr_spaces__know(const struct aslr_spaces *spaces, u64 addr);
 
+/* Records of any machine were lost, see aslr_known__lose(). */
+void aslr_spaces__lose(struct aslr_spaces *spaces);
+
 /* Pages outside of ranges that got an image, in all spaces that were ever there. */
 unsigned long aslr_spaces__nr_pages(const struct aslr_spaces *spaces);
 

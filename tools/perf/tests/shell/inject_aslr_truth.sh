@@ -241,6 +241,22 @@ truth() {
 	check "${name}" "${kinds}"
 }
 
+# lossy NAME KINDS WHICH...: what is left of NAME.data if those records are lost, see aslr_lose.py.
+lossy() {
+	local name=$1 kinds=$2 which
+
+	shift 2
+	[ -f "${dir}/${name}.data" ] || return 0
+	for which; do
+		echo "${name}, lost ${which}"
+		"${PYTHON}" "${lib}/aslr_lose.py" "${which}" "${dir}/${name}.data" \
+			"${dir}/lost.data" || fail "${name}, lost ${which}"
+		ln -sf "${name}.truth" "${dir}/lost.truth"
+		inject lost
+		check lost "${kinds}"
+	done
+}
+
 compile() {
 	cc -O2 -pthread "$@" "${dir}/work.c" 2> "${dir}/stderr"
 }
@@ -348,15 +364,18 @@ test_tracepoints() {
 	# shellcheck disable=SC2086 # some options
 	if [ "${e}" ]; then
 		truth exceptions user,kernel work ${e}
+		lossy exceptions user,kernel mappings others
 		truth fixed-exceptions user,low fixed ${e}
 	fi
 	truth syscalls user work -e raw_syscalls:sys_enter -e raw_syscalls:sys_exit
+	lossy syscalls user mappings others late
 	truth fixed-syscalls user,low fixed -d -e raw_syscalls:sys_enter -e raw_syscalls:sys_exit
 	# Its data are where its file says, but for the heap.
 	if record heap fixed -e raw_syscalls:sys_enter -e raw_syscalls:sys_exit; then
 		sed -i '/^time/b; /^0*[0-9a-f]\{1,8\}-/{ /\[heap\]/!d }' "${dir}/heap.truth"
 		inject heap
 		check heap user,low
+		lossy heap user,low mappings others tasks seconds late
 	fi
 	e=$(events syscalls:sys_{enter,exit}_{mmap,munmap,brk,mprotect,read,readv,write,futex} \
 		syscalls:sys_{enter,exit}_{rt_sigaction,rt_sigreturn,clone,clone3,execve,wait4})
@@ -393,6 +412,7 @@ test_uprobes() {
 	fi
 	truth uprobes user work -e 'aslrtruth:*'
 	truth uprobes-chains user work -e 'aslrtruth:*' -g
+	lossy uprobes user,hex mappings others program tasks seconds late
 	perf probe -q -d 'aslrtruth:*' > /dev/null 2>&1
 }
 
