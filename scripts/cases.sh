@@ -49,10 +49,16 @@ run_case() {
 	result $verdict "$name" $(($(date +%s) - start)) "$log"
 }
 
+# What hangs fails, and lets the others run.
+in_time='timeout -k 30 1200'
+
 # run_test NAME COMMAND...: exit status 2 is a skip, as in perf's shell tests.
 run_test() {
 	skip_status=2
-	run_case "$@"
+	case_name=$1
+	shift
+	# shellcheck disable=SC2086 # words on purpose
+	run_case "$case_name" $in_time "$@"
 	skip_status=
 }
 

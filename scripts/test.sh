@@ -21,7 +21,8 @@ suites() {
 		last=$(date +%s)
 		{
 			status=0
-			(cd "$nowhere" && "$perf" test -vv "$suite") 2>&1 </dev/null || status=$?
+			# shellcheck disable=SC2086 # words on purpose
+			(cd "$nowhere" && $in_time "$perf" test -vv "$suite") 2>&1 </dev/null || status=$?
 			echo "exit status $status"
 		} | while IFS= read -r line; do
 			echo "$line" >>"$log"
