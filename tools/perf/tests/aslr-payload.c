@@ -668,10 +668,13 @@ static int test__aslr_payload_lost(struct test_suite *t __maybe_unused,
 	TEST_ASSERT_VAL("init", !payload_test__init(&pt, "", format, 8) && pt.payload);
 	user = aslr_spaces__process(pt.view.spaces, HOST_KERNEL_ID, PID);
 	aslr_space__exec(user);
+	memcpy(data.z, &data.y, sizeof(data.y));
+	data.z[4] = 1;
 	memcpy(data.z + 8, &stack, sizeof(stack));
 	TEST_ASSERT_EQUAL("rewrite", payload_test__rewrite(&pt, &data, sizeof(data)), 0);
 	TEST_ASSERT_VAL("heap", data.x == payload_test__want(&pt, USER, 0x168e3000));
 	TEST_ASSERT_VAL("32 bits", data.y == payload_test__want(&pt, USER, 0xf7123456));
+	TEST_ASSERT_VAL("32 bits in bytes", !memcmp(data.z, &data.y, sizeof(data.y)));
 	memcpy(&image, data.z + 8, sizeof(image));
 	TEST_ASSERT_VAL("stack", image == payload_test__want(&pt, USER, stack));
 	payload_test__exit(&pt);

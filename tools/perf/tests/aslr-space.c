@@ -1524,6 +1524,29 @@ static int test__aslr_heap(struct test_suite *t __maybe_unused, int subtest __ma
 	return TEST_OK;
 }
 
+/* A range with the page that stays where it is in it: the last module's, of old perf. */
+static int test__aslr_vsyscall(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
+{
+	const u64 vsyscall = 0xffffffffff600000ULL, module = 0xffffffffc0a00000ULL;
+	const u64 addrs[] = { module + 8, vsyscall + 8, 0, module + 16, 0 };
+	struct aslr_known *known = aslr_known__new();
+	struct aslr_space *space = aslr_space__new(ASLR_SPACE__KERNEL, known);
+	u64 images[ARRAY_SIZE(addrs)], image, nr_changed = 0;
+
+	TEST_ASSERT_VAL("out of memory", known && space);
+	TEST_ASSERT_VAL("nothing yet", !aslr_space__translate_all(space, addrs + 2, 1, images,
+								  &nr_changed) && !nr_changed);
+	TEST_ASSERT_VAL("module", !aslr_space__add(space, module, -1ULL, &image));
+	TEST_ASSERT_VAL("translate", !aslr_space__translate_all(space, addrs, ARRAY_SIZE(addrs),
+								images, &nr_changed));
+	TEST_ASSERT_VAL("images", images[0] == image + 8 && images[1] == addrs[1] &&
+			!images[2] && images[3] == image + 16 && !images[4]);
+	TEST_ASSERT_VAL("count", nr_changed == 2);
+	aslr_space__delete(space);
+	aslr_known__delete(known);
+	return TEST_OK;
+}
+
 /* What is taken for a heap, or a 32-bit task, if it isn't sure which the program is. */
 static int test__aslr_lost(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
 {
@@ -1545,8 +1568,11 @@ static int test__aslr_lost(struct test_suite *t __maybe_unused, int subtest __ma
 		/* No program, but a stack. */
 		{ .other = LIB, .heap = true },
 		/* Known before, or a program below 4 GiB. */
-		{ .before = LIB, .other = LIB },
-		{ .before = LIB, .after = LIB, .other = LIB },
+		{ .before = 0x555555554000, .other = LIB },
+		{ .before = 0x555555554000, .after = LIB, .other = LIB },
+		{ .after = 0x555555554000, .other = LIB },
+		/* It may have been one as well: that records were lost is told later. */
+		{ .before = LIB, .other = LIB, .heap = true },
 		{ .before = 0x500000, .other = LIB, .low_heap = true, .heap = true },
 		{ .after = 0x500000, .other = LIB, .low_heap = true, .heap = true },
 		{ .after = 0x500000, .other = 0x500000, .low_heap = true, .heap = true,
@@ -1555,6 +1581,7 @@ static int test__aslr_lost(struct test_suite *t __maybe_unused, int subtest __ma
 		{ .after = LIB, .other = LIB, .heap = true },
 		/* It runs another one now. */
 		{ .before = LIB, .after = 0x500000, .other = LIB, .heap = true },
+		{ .before = 0x555555554000, .after = 0x500000, .other = LIB, .heap = true },
 	};
 	const u64 low_heap = 0x600000, heap = 0x168e3000;
 	int ret = TEST_OK;
@@ -1615,6 +1642,7 @@ static struct test_case tests__aslr_space[] = {
 	TEST_CASE("aslr near addresses", aslr_near),
 	TEST_CASE("aslr heaps", aslr_heap),
 	TEST_CASE("aslr lost records", aslr_lost),
+	TEST_CASE("aslr vsyscall page", aslr_vsyscall),
 	TEST_CASE("aslr random calls", aslr_random),
 	{ .name = NULL, }
 };

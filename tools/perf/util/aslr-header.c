@@ -36,7 +36,7 @@ static bool is_address(const struct aslr_attrs *attrs, const struct aslr_hex *he
 		return false;
 	/* Of a hash or identifier, of which any 12 digits could be an address. */
 	if (hex->part)
-		return hex->nr == ASLR_HEX_DIGITS &&
+		return hex->usual && hex->nr == ASLR_HEX_DIGITS &&
 		       (attrs->mappings_to_come || aslr_spaces__know(attrs->spaces, value));
 	if (value >= BIT_ULL(32))
 		return true;
@@ -62,7 +62,8 @@ static size_t clear_behind(char *string, size_t size)
 void aslr_header__rewrite_text(struct aslr_attrs *attrs, char *text, size_t size)
 {
 	size_t len = clear_behind(text, size);
-	struct aslr_hex hex = { .text = text, .pos = text, .end = text + len };
+	struct aslr_hex hex = { .text = text, .pos = text, .end = text + len,
+				.anywhere = attrs->nr_addrs };
 
 	while (aslr_hex__next(&hex)) {
 		u64 new = aslr_attrs__new_addr(attrs, hex.value);

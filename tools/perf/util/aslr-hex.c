@@ -38,7 +38,9 @@ static bool aslr_hex__next_part(struct aslr_hex *hex)
 			continue;
 		}
 		aslr_hex__found(hex, hex->pos++, hex->width);
-		if (hex->value >= CANONICAL_START || (hex->value >= TIB && hex->value < USER_END))
+		hex->usual = hex->value >= CANONICAL_START ||
+			     (hex->value >= TIB && hex->value < USER_END);
+		if (hex->usual || hex->anywhere)
 			return true;
 	}
 	hex->part = false;

@@ -13,7 +13,7 @@
  * without leading zeros.  More digits in a row are a hash or an identifier, or
  * several numbers without a space between them: then any 16 of them, and any 12,
  * are a number, for so many have addresses of the kernel and of processes, if it is
- * where these are.
+ * where these are, or anywhere is asked for.
  */
 struct aslr_hex {
 	char		*text;
@@ -27,8 +27,11 @@ struct aslr_hex {
 	u64		value;
 	/* There is 0x before them. */
 	bool		prefix;
-	/* They are of more than 16 in a row. */
+	/* They are of more than 16 in a row, and where processes or kernels usually are. */
 	bool		part;
+	bool		usual;
+	/* Parts that aren't there are numbers as well: an address that is known can be any. */
+	bool		anywhere;
 	/* More than 16 digits, and how many of them at a time are a number, or 0. */
 	char		*run;
 	char		*run_end;
@@ -37,7 +40,7 @@ struct aslr_hex {
 
 /*
  * Find the next number, false if there is none.  All but the text, pos at its
- * beginning and its end are 0 at first.  It goes on behind the number, or one digit
+ * beginning, its end and anywhere are 0 at first.  It goes on behind the number, or one digit
  * later if that is a part, unless pos is changed: who replaces the digits goes on
  * behind them.
  */

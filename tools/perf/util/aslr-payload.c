@@ -20,6 +20,7 @@
 #include "aslr-hex.h"
 #include "aslr-spaces.h"
 #include "aslr-tracing.h"
+#include "trace-event.h"
 
 /* Addresses below tell nothing. */
 #define LOW_END		SZ_64K
@@ -40,9 +41,6 @@
 /* User space that all processes have. */
 #define USER_END	BIT_ULL(47)
 #define FOUR_GIB	BIT_ULL(32)
-/* Where 32-bit tasks have what they have, and their sizes and flags seldom are. */
-#define NARROW_START	SZ_16M
-#define NARROW_END	0xfffff000ULL
 #define TIB		BIT_ULL(40)
 
 #define PFN_SHIFT	12
@@ -551,7 +549,8 @@ static bool space__knows(const struct aslr_space *space, u64 addr)
 static bool is_low_address(const struct aslr_space *space, u64 value)
 {
 	return space__knows(space, value) || aslr_space__may_be_heap(space, value) ||
-	       (value >= NARROW_START && value < NARROW_END && aslr_space__may_be_narrow(space));
+	       (value >= ASLR_NARROW_START && value < ASLR_NARROW_END &&
+		aslr_space__is_narrow(space));
 }
 
 /* Is @value, a number of @size bytes, an address by @rule in @space? */
@@ -1134,6 +1133,8 @@ static void parse_format(void *arg, const char *system, char *text, size_t size)
 	struct aslr_payload *payload;
 	struct tep_event *event = NULL;
 
+	if (!trace_event__can_parse(text, size))
+		return;
 	/* An error is one of how it is printed, if there is an event. */
 	tep_parse_format(payloads->tep, &event, text, size, system);
 	if (!event)

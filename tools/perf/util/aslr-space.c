@@ -38,7 +38,9 @@ static __always_inline bool aslr_hit__translate(const struct aslr_hit *hit, u64 
  * Where Linux maps programs (and their heaps) at random, and libraries and stacks, if
  * user space has 47 bits: from two thirds of it on, and up to its end.
  */
-static const u8 usual_tibs[] = { 0x55, 0x56, 0x7e, 0x7f };
+#define PROGRAM_TIB	0x55
+
+static const u8 usual_tibs[] = { PROGRAM_TIB, PROGRAM_TIB + 1, 0x7e, 0x7f };
 
 struct aslr_space {
 	/* The ranges that were last looked up.  Before that 0, which stays. */
@@ -54,9 +56,13 @@ struct aslr_space {
 	bool			wide;
 	/* How many exec() were seen. */
 	u32			nr_execs;
-	/* Where the heap may be, inclusive; from 0 to 0 if no program is known. */
-	u64			heap_first;
-	u64			heap_last;
+	/*
+	 * The end of the first file since the last exec, which is the program if no records
+	 * were lost.  0 before there is one, NO_PROGRAM if it can't be that.
+	 */
+	u64			program_last;
+	/* The end of the last page that brk() told of. */
+	u64			brk_last;
 	/* The text with a place of its own: its start as recorded, and what was given out. */
 	u64			text_start;
 	struct aslr_text	text;
@@ -67,11 +73,9 @@ struct aslr_space {
 
 #define ASLR_USER_TIBS	256
 /* How far behind the end of a program its heap may end: 1 GiB at random, and its size. */
-#define HEAP_DISTANCE	(3ULL * SZ_512M)
+#define HEAP_DISTANCE	((u64)3 * SZ_512M)
 
-/* Where it may be if the end of the program isn't known: not where small numbers are. */
-#define HEAP_FIRST	SZ_16M
-#define HEAP_LAST	(SZ_4G - ASLR_PAGE_SIZE - 1)
+#define NO_PROGRAM	-1ULL
 
 struct aslr_known {
 	/* Pages below 4 GiB that a space has, or had. */
@@ -194,10 +198,20 @@ bool aslr_space__is_narrow(const struct aslr_space *space)
 	return space->low && !space->wide;
 }
 
-/* Records were lost that would tell of the program. */
+/*
+ * Isn't it sure which program runs?  No library is below 4 GiB unless the program is, nor
+ * where programs usually are.
+ */
 static bool aslr_space__is_lost(const struct aslr_space *space)
 {
-	return !space->heap_first && (space->nr_execs || space->known->lost);
+	u64 last = space->program_last, tib = last >> 40;
+
+	if (space->zones != aslr_zones[ASLR_SPACE__USER])
+		return false;
+	if (!last)
+		return space->nr_execs || space->known->lost;
+	return space->known->lost && last >= SZ_4G && tib != PROGRAM_TIB &&
+	       tib != PROGRAM_TIB + 1;
 }
 
 bool aslr_space__may_be_narrow(const struct aslr_space *space)
@@ -210,41 +224,35 @@ void aslr_space__exec(struct aslr_space *space)
 	space->low = false;
 	space->wide = false;
 	space->nr_execs++;
-	space->heap_first = 0;
-	space->heap_last = 0;
+	space->program_last = 0;
+	space->brk_last = 0;
 }
 
 void aslr_space__set_file(struct aslr_space *space, u64 last)
 {
-	bool lost = space->known->lost, low = last < SZ_4G;
-
-	/* One below 4 GiB is no library of a program above: that has run exec since. */
-	if (space->heap_first && !(lost && low && space->heap_first >= SZ_4G))
-		return;
-	if (lost && (space->heap_first || !low)) {
-		space->heap_first = HEAP_FIRST;
-		space->heap_last = HEAP_LAST;
-		return;
-	}
-	space->heap_first = last + 1;
-	space->heap_last = last + HEAP_DISTANCE;
+	if (!space->program_last)
+		space->program_last = last;
+	else if (last < SZ_4G && space->program_last >= SZ_4G)
+		space->program_last = NO_PROGRAM;
 }
 
 bool aslr_space__may_be_heap(const struct aslr_space *space, u64 addr)
 {
+	u64 last = space->program_last;
+
 	if (aslr_space__is_lost(space))
-		return addr >= HEAP_FIRST && addr <= HEAP_LAST;
-	return (space->wide || space->known->lost) && space->heap_first &&
-	       addr >= space->heap_first && addr <= space->heap_last;
+		return addr >= ASLR_NARROW_START && addr < ASLR_NARROW_END;
+	return last && last < SZ_4G && (space->wide || space->known->lost) &&
+	       addr > last && addr <= max(last + HEAP_DISTANCE, space->brk_last);
 }
 
 void aslr_space__set_brk(struct aslr_space *space, u64 addr)
 {
-	if (!space->heap_first || addr < space->heap_first || addr >= SZ_4G)
+	if (!space->program_last || addr <= space->program_last || addr >= SZ_4G)
 		return;
 	/* No less than before: what it returned earlier may be lost, or wasn't recorded. */
 	addr |= ~ASLR_PAGE_MASK;
-	space->heap_last = max(space->heap_last, addr);
+	space->brk_last = max(space->brk_last, addr);
 }
 
 bool aslr_space__is_near(const struct aslr_space *space, u64 addr)
@@ -253,7 +261,7 @@ bool aslr_space__is_near(const struct aslr_space *space, u64 addr)
 
 	/* Of a process of which nothing is known, as its records are lost, all may be. */
 	return tib >= ASLR_NEAR_TIBS || test_bit(tib, space->near) ||
-	       !(space->low || space->wide) || aslr_space__is_lost(space);
+	       !aslr_space__nr_ranges(space) || aslr_space__is_lost(space);
 }
 
 /* Before a change: ranges that no other space sees. */

@@ -60,8 +60,8 @@ void aslr_known__delete(struct aslr_known *known);
 /*
  * Did a space, which may be gone, ever have a range on the page of @addr, or an
  * image for an address on it?  From 4 GiB on the answer is yes for all of a
- * terabyte that any had something in, where programs, libraries and stacks usually
- * are, and always from 256 TiB on.
+ * terabyte that any had something in, or in which programs, libraries and stacks
+ * usually are, and always from 256 TiB on.
  */
 bool aslr_known__has(const struct aslr_known *known, u64 addr);
 
@@ -140,16 +140,23 @@ bool aslr_space__has_page(const struct aslr_space *space, u64 addr);
  * Was any range, or a page of aslr_space__has_page(), ever in the same terabyte as
  * @addr?  Of what is in none the other two needn't be asked.  Always true from 128
  * TiB on, where programs, libraries and stacks usually are if user space ends there,
- * and in a space without a range since the last exec, or of which records were lost
- * that would tell of its program.
+ * in a space that has no range, and in one of a process of which it isn't sure which
+ * program it runs: from exec on until a file is mapped, or as records were lost.
  */
 bool aslr_space__is_near(const struct aslr_space *space, u64 addr);
 
 /* Is every mapping that was added since the last exec below 4 GiB, as in a 32-bit task? */
 bool aslr_space__is_narrow(const struct aslr_space *space);
 
-/* The same, or may it be so, as records were lost that would tell of its mappings? */
+/* The same, or may it be so, as it isn't sure which program the process runs? */
 bool aslr_space__may_be_narrow(const struct aslr_space *space);
+
+/*
+ * Where numbers below 4 GiB may be addresses, of processes with 32 bits among others:
+ * what is less are often sizes and flags.  The end is exclusive.
+ */
+#define ASLR_NARROW_START	(16ULL << 20)
+#define ASLR_NARROW_END		0xfffff000ULL
 
 /*
  * A file is mapped up to @last, inclusive, by who calls aslr_space__add() next.  The
@@ -160,8 +167,9 @@ void aslr_space__set_file(struct aslr_space *space, u64 last);
 /*
  * May the heap be at @addr, of a program at a fixed address below 4 GiB?  It begins
  * up to 1 GiB behind the program, and no mapping tells where.  If it isn't sure
- * which the program is, as records were lost, it may be anywhere from 16 MiB on.
- * Else always false in a space that is narrow, or without a mapping below 4 GiB.
+ * which program that is, it may be anywhere from ASLR_NARROW_START on.  Else always
+ * false if the program isn't below 4 GiB, or, unless records were lost, nothing is
+ * above.
  */
 bool aslr_space__may_be_heap(const struct aslr_space *space, u64 addr);
 
@@ -187,7 +195,7 @@ int aslr_space__translate_all(struct aslr_space *space, const u64 *addrs, u64 nr
 
 /*
  * The same for what may be a number as well: its page is none of which others can
- * be told to be addresses.  Slower outside of ranges.
+ * be told to be addresses.  Slower in ranges.
  */
 int aslr_space__translate_unsure(struct aslr_space *space, u64 addr, u64 *image);
 

@@ -235,6 +235,31 @@ class Payloads(unittest.TestCase):
                     self.assertEqual(struct.unpack_from('<Q', payload)[0] & 0xfff, 0x123)
                     self.assertEqual(payload[8:len(fine)], fine[8:])
 
+    def test_bad_formats(self):
+        """Refused in one line, or left out"""
+        damages = ((b'buf[]', b'buf[\0'), (b'args[6]', b'args[6\xff'), (b'args[6]', b'args[6 '),
+                   (b'x[24]', b'x[24['), (b'raw_syscalls\0\2', b'raw_syscalls\0\x7f'))
+        for pipe in False, True:
+            for old, new in damages:
+                with self.subTest(pipe=pipe, new=new):
+                    trace = Trace()
+                    trace.add('raw_syscalls:sys_enter', u64s(0, LIBC, 0, 0, 0, 0, 0))
+                    trace.gen.write(self.orig, pipe=pipe)
+                    with open(self.orig, 'rb') as file:
+                        buf = file.read()
+                    self.assertIn(old, buf)
+                    with open(self.orig, 'wb') as file:
+                        file.write(buf.replace(old, new))
+                    done = subprocess.run([PERF, 'inject', '--aslr', '-i', self.orig,
+                                           '-o', self.safe], stderr=subprocess.PIPE, text=True,
+                                          errors='replace', check=False)
+                    self.assertGreaterEqual(done.returncode, 0, done.stderr)
+                    if done.returncode:
+                        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+                    else:
+                        self.run_tool(sys.executable, os.path.join(LIB, 'aslr_audit.py'),
+                                      self.orig, self.safe)
+
     def test_bytes(self):
         """Memory: addresses at any place"""
         trace = Trace()
