@@ -604,7 +604,8 @@ static noinline int aslr_space__translate_miss(struct aslr_space *space, u64 add
 	return err;
 }
 
-int aslr_space__translate(struct aslr_space *space, u64 addr, u64 *image)
+static __always_inline int __aslr_space__translate(struct aslr_space *space, u64 addr, bool sure,
+						   u64 *image)
 {
 	if (likely(aslr_hit__translate(&space->hits[0], addr, image)))
 		return 0;
@@ -612,7 +613,12 @@ int aslr_space__translate(struct aslr_space *space, u64 addr, u64 *image)
 		aslr_space__set_hit(space, space->hits[1]);
 		return 0;
 	}
-	return aslr_space__translate_miss(space, addr, /*sure=*/true, image);
+	return aslr_space__translate_miss(space, addr, sure, image);
+}
+
+int aslr_space__translate(struct aslr_space *space, u64 addr, u64 *image)
+{
+	return __aslr_space__translate(space, addr, /*sure=*/true, image);
 }
 
 /* Translate those that @addrs begins with, up to @nr, that are in @hit.  Returns how many. */
@@ -640,7 +646,7 @@ int aslr_space__translate_all(struct aslr_space *space, const u64 *addrs, u64 nr
 		i += aslr_hit__translate_all(zero, addrs + i, nr - i, images + i);
 		if (i == nr)
 			break;
-		err = aslr_space__translate(space, addrs[i], &images[i]);
+		err = __aslr_space__translate(space, addrs[i], /*sure=*/true, &images[i]);
 		if (err)
 			return err;
 		*nr_changed += images[i] != addrs[i];
@@ -650,7 +656,7 @@ int aslr_space__translate_all(struct aslr_space *space, const u64 *addrs, u64 nr
 
 int aslr_space__translate_unsure(struct aslr_space *space, u64 addr, u64 *image)
 {
-	return aslr_space__translate_miss(space, addr, /*sure=*/false, image);
+	return __aslr_space__translate(space, addr, /*sure=*/false, image);
 }
 
 unsigned long aslr_space__nr_pages(const struct aslr_space *space)

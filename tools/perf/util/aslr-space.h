@@ -195,7 +195,7 @@ int aslr_space__translate_all(struct aslr_space *space, const u64 *addrs, u64 nr
 
 /*
  * The same for what may be a number as well: its page is none of which others can
- * be told to be addresses.  Slower in ranges.
+ * be told to be addresses.
  */
 int aslr_space__translate_unsure(struct aslr_space *space, u64 addr, u64 *image);
 

@@ -6,8 +6,7 @@
 # shellcheck source=lib/inject.sh
 . "$(dirname "$0")"/lib/inject.sh
 
-# In KiB, of all that isn't shared or a file: half of the smallest recording, and what the stacks
-# of threads may have.
+# In KiB, of all that isn't shared or a file: two thirds of the smallest recording.
 limit=$((64 << 10))
 
 # shellcheck disable=SC3045 # shells have -d
