@@ -591,6 +591,46 @@ static int test__aslr_sample_bad_stacks(struct test_suite *t __maybe_unused,
 	return ret;
 }
 
+/* The process of a sample, which may have other fields before it, or end too early. */
+static int test__aslr_sample_pid(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
+{
+	const u64 id = PERF_SAMPLE_IDENTIFIER, ip = PERF_SAMPLE_IP, tid = PERF_SAMPLE_TID;
+	const u64 behind = PERF_SAMPLE_TIME | PERF_SAMPLE_ADDR | PERF_SAMPLE_ID | PERF_SAMPLE_CPU;
+	const struct {
+		u64		sample_type;
+		unsigned int	nr;
+		s32		pid;
+	} rows[] = {
+		{ tid | behind, 5, 100 },
+		{ ip | tid, 2, 101 },
+		{ id | tid | behind, 6, 101 },
+		{ id | ip | tid | behind, 7, 102 },
+		{ id | ip | tid, 3, 102 },
+		{ id | ip | tid, 2, -1 },
+		{ tid, 0, -1 },
+		{ id | ip | behind, 6, -1 },
+		{ 0, 0, -1 },
+	};
+	union perf_event *event = malloc(sizeof(*event));
+
+	TEST_ASSERT_VAL("out of memory", event);
+	for (unsigned int i = 0; i < 8; i++) {
+		const u32 ids[] = { 100 + i, 200 };
+
+		memcpy((void *)&event->sample.array[i], ids, sizeof(ids));
+	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct perf_event_attr attr = { .sample_type = rows[i].sample_type };
+		struct aslr_format format;
+
+		event->header.size = sizeof(event->header) + rows[i].nr * sizeof(u64);
+		TEST_ASSERT_VAL("format", !aslr_format__init(&format, &attr));
+		TEST_ASSERT_EQUAL("pid", aslr_format__pid(&format, event), rows[i].pid);
+	}
+	free(event);
+	return TEST_OK;
+}
+
 #define MAX_FRAMES	3
 
 /* Frames go behind the call chain, if there is room where the stack was. */
@@ -810,6 +850,7 @@ static struct test_case tests__aslr_sample[] = {
 	TEST_CASE("aslr spaces of samples", aslr_sample_ip),
 	TEST_CASE("aslr samples that lie", aslr_sample_lies),
 	TEST_CASE("aslr stacks of samples", aslr_sample_bad_stacks),
+	TEST_CASE("aslr process of samples", aslr_sample_pid),
 	TEST_CASE("aslr frames of samples", aslr_sample_frames),
 	TEST_CASE("aslr payloads of samples", aslr_sample_payload),
 	TEST_CASE("aslr table of fields", aslr_sample_table),

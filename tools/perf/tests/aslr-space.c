@@ -11,6 +11,7 @@
 #include <string.h>
 #include <linux/compiler.h>
 #include <linux/kernel.h>
+#include <linux/perf_event.h>
 #include <linux/sizes.h>
 #include <linux/zalloc.h>
 #include "aslr-ranges.h"
@@ -1531,17 +1532,68 @@ static int test__aslr_vsyscall(struct test_suite *t __maybe_unused, int subtest 
 	const u64 addrs[] = { module + 8, vsyscall + 8, 0, module + 16, 0 };
 	struct aslr_known *known = aslr_known__new();
 	struct aslr_space *space = aslr_space__new(ASLR_SPACE__KERNEL, known);
-	u64 images[ARRAY_SIZE(addrs)], image, nr_changed = 0;
+	u64 images[ARRAY_SIZE(addrs)], image, nr = 1, nr_changed = 0;
 
 	TEST_ASSERT_VAL("out of memory", known && space);
-	TEST_ASSERT_VAL("nothing yet", !aslr_space__translate_all(space, addrs + 2, 1, images,
+	TEST_ASSERT_VAL("nothing yet", !aslr_space__translate_all(space, addrs + 2, &nr, images,
 								  &nr_changed) && !nr_changed);
 	TEST_ASSERT_VAL("module", !aslr_space__add(space, module, -1ULL, &image));
-	TEST_ASSERT_VAL("translate", !aslr_space__translate_all(space, addrs, ARRAY_SIZE(addrs),
-								images, &nr_changed));
+	nr = ARRAY_SIZE(addrs);
+	TEST_ASSERT_VAL("translate", !aslr_space__translate_all(space, addrs, &nr, images,
+								&nr_changed));
+	TEST_ASSERT_VAL("all of them", nr == ARRAY_SIZE(addrs));
 	TEST_ASSERT_VAL("images", images[0] == image + 8 && images[1] == addrs[1] &&
 			!images[2] && images[3] == image + 16 && !images[4]);
 	TEST_ASSERT_VAL("count", nr_changed == 2);
+	aslr_space__delete(space);
+	aslr_known__delete(known);
+	return TEST_OK;
+}
+
+/* Call chain entries up to one that may be of another space, also in one range with it. */
+static int test__aslr_runs(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
+{
+	const u64 half = 1ULL << 63, marker = PERF_CONTEXT_MAX;
+	const struct {
+		u64		addrs[4];
+		unsigned int	nr;
+	} runs[] = {
+		{ { half - 8, half - 16, 0, half + 8 },			3 },
+		{ { half - 8, half - 16, half + 8, half - 16 },		2 },
+		{ { half + 8, half + 16, half - 8, half + 16 },		2 },
+		{ { 0, half - 8, half - 16, half + 8 },			3 },
+		{ { 0, half + 8, half + 16, half + 24 },		1 },
+		{ { marker - 8, marker - 1, 0, marker - 2 },		4 },
+		{ { marker - 8, marker, marker - 1, marker - 2 },	1 },
+		{ { marker - 8, PERF_CONTEXT_USER, half, half },	1 },
+	};
+	struct aslr_known *known = aslr_known__new();
+	struct aslr_space *space = aslr_space__new(ASLR_SPACE__KERNEL, known);
+	u64 images[4], image, expected, nr_changed;
+
+	TEST_ASSERT_VAL("out of memory", known && space);
+	TEST_ASSERT_VAL("ranges", !aslr_space__add(space, half - 4096, half + 4095, &image) &&
+			!aslr_space__add(space, marker - 4096, marker + 4000, &image));
+	for (unsigned int i = 0; i < ARRAY_SIZE(runs); i++) {
+		/* The first time and again, when the range was the last. */
+		for (unsigned int j = 0; j < 2; j++) {
+			u64 nr = ARRAY_SIZE(images);
+
+			nr_changed = 0;
+			TEST_ASSERT_VAL("translate",
+					!aslr_space__translate_all(space, runs[i].addrs, &nr,
+								   images, &nr_changed));
+			TEST_ASSERT_EQUAL("number", (int)nr, (int)runs[i].nr);
+			for (unsigned int k = 0; k < nr; k++) {
+				TEST_ASSERT_VAL("image",
+						!aslr_space__translate(space, runs[i].addrs[k],
+								       &expected) &&
+						images[k] == expected);
+				nr_changed -= images[k] != runs[i].addrs[k];
+			}
+			TEST_ASSERT_VAL("count", !nr_changed);
+		}
+	}
 	aslr_space__delete(space);
 	aslr_known__delete(known);
 	return TEST_OK;
@@ -1643,6 +1695,7 @@ static struct test_case tests__aslr_space[] = {
 	TEST_CASE("aslr heaps", aslr_heap),
 	TEST_CASE("aslr lost records", aslr_lost),
 	TEST_CASE("aslr vsyscall page", aslr_vsyscall),
+	TEST_CASE("aslr runs of call chain entries", aslr_runs),
 	TEST_CASE("aslr random calls", aslr_random),
 	{ .name = NULL, }
 };

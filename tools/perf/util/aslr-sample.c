@@ -80,15 +80,16 @@ static int put_addr(struct aslr_rewrite *rw, struct aslr_space *space, u64 addr)
 	return err;
 }
 
-static int translate_all(struct aslr_rewrite *rw, struct aslr_space *space, u64 nr)
+/* As many of *@nr call chain entries as are of @space, like the first.  *@nr tells how many. */
+static int translate_all(struct aslr_rewrite *rw, struct aslr_space *space, u64 *nr)
 {
 	int err;
 
 	if (!space)
 		return -ENOMEM;
 	err = aslr_space__translate_all(space, rw->in, nr, rw->out, &rw->stats->nr_addrs);
-	rw->in += nr;
-	rw->out += nr;
+	rw->in += *nr;
+	rw->out += *nr;
 	return err;
 }
 
@@ -190,22 +191,6 @@ static int append_frames(struct aslr_rewrite *rw, u64 *nr)
 	return 0;
 }
 
-/* How many of the @nr entries from here on, at least one, are of the space of the first. */
-static u64 entries_of_one_space(const struct aslr_rewrite *rw, u8 mode, u64 nr)
-{
-	/* Its half of the addresses, of the upper one as much as is no marker. */
-	u64 half = *rw->in & BIT_ULL(63);
-	u64 size = (half ? PERF_CONTEXT_MAX : BIT_ULL(63)) - half;
-	const u64 *in = rw->in;
-	u64 n = 1;
-
-	if (mode == PERF_RECORD_MISC_CPUMODE_UNKNOWN)
-		return n;
-	while (n < nr && in[n] - half < size)
-		n++;
-	return n;
-}
-
 static int rewrite_callchain(struct aslr_rewrite *rw)
 {
 	u8 mode = PERF_RECORD_MISC_CPUMODE_UNKNOWN;
@@ -230,8 +215,9 @@ static int rewrite_callchain(struct aslr_rewrite *rw)
 			n = 1;
 			continue;
 		}
-		n = entries_of_one_space(rw, mode, nr);
-		err = translate_all(rw, mode_space(rw, mode, *rw->in), n);
+		/* Without a mode each is of a space of its own. */
+		n = mode == PERF_RECORD_MISC_CPUMODE_UNKNOWN ? 1 : nr;
+		err = translate_all(rw, mode_space(rw, mode, *rw->in), &n);
 		if (err)
 			return err;
 	}
@@ -418,6 +404,14 @@ const struct aslr_field aslr_fields[ASLR_NR_FIELDS] = {
 	FIELD(AUX, BLANK, blank_aux, "trace data holds addresses: size 0"),
 };
 
+/* See struct aslr_format.  The fields before it are of one word each. */
+static int pid_word(const struct perf_event_attr *attr)
+{
+	u64 before = attr->sample_type & (PERF_SAMPLE_IDENTIFIER | PERF_SAMPLE_IP);
+
+	return attr->sample_type & PERF_SAMPLE_TID ? (int)hweight64(before) : -1;
+}
+
 int aslr_format__init(struct aslr_format *format, const struct perf_event_attr *attr)
 {
 	/* A new bit needs a row above, or a place in the field that it changes. */
@@ -436,6 +430,7 @@ int aslr_format__init(struct aslr_format *format, const struct perf_event_attr *
 		.regs_user		= attr->sample_regs_user,
 		.regs_intr		= attr->sample_regs_intr,
 		.kept_raw_size		= kept_raw_size(attr),
+		.pid_word		= pid_word(attr),
 	};
 	for (unsigned int i = 0; i < ASLR_NR_FIELDS; i++) {
 		unsigned int nr = format->nr_fields;
@@ -452,6 +447,18 @@ int aslr_format__init(struct aslr_format *format, const struct perf_event_attr *
 		format->nr_fields++;
 	}
 	return 0;
+}
+
+s32 aslr_format__pid(const struct aslr_format *format, const union perf_event *event)
+{
+	const u64 *word = (const u64 *)event->sample.array + format->pid_word;
+	s32 pid;
+
+	if (format->pid_word < 0 || (void *)(word + 1) > (void *)event + event->header.size)
+		return -1;
+	/* The thread's is behind it. */
+	memcpy(&pid, word, sizeof(pid));
+	return pid;
 }
 
 int aslr_sample__rewrite(const struct aslr_format *format, struct aslr_view *view,

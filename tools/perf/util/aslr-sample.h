@@ -55,6 +55,8 @@ struct aslr_format {
 	const struct aslr_payload *payload;
 	/* Of a raw field without addresses, 0 if it may have some. */
 	u32			kept_raw_size;
+	/* The word of the process' number, none if it is negative. */
+	int			pid_word;
 	/* For who finds that samples have fields that aren't known. */
 	bool			unknown;
 	/* Of the fields that are kept and of one word only the first, for all in a row. */
@@ -87,6 +89,9 @@ struct aslr_sample_stats {
  * a field could not be found.  How to rewrite payloads is for others to say.
  */
 int aslr_format__init(struct aslr_format *format, const struct perf_event_attr *attr);
+
+/* The process that @event, a sample, is of, or -1 if it doesn't say. */
+s32 aslr_format__pid(const struct aslr_format *format, const union perf_event *event);
 
 /*
  * Write to @out the sample @in with all addresses rewritten as @view says, and

@@ -12,6 +12,7 @@
 #include <linux/bits.h>
 #include <linux/compiler.h>
 #include <linux/kernel.h>
+#include <linux/perf_event.h>
 #include <linux/sizes.h>
 #include <linux/zalloc.h>
 #include "aslr-pages.h"
@@ -631,26 +632,35 @@ static u64 aslr_hit__translate_all(struct aslr_hit hit, const u64 *addrs, u64 nr
 	return i;
 }
 
-int aslr_space__translate_all(struct aslr_space *space, const u64 *addrs, u64 nr, u64 *images,
+int aslr_space__translate_all(struct aslr_space *space, const u64 *addrs, u64 *nr, u64 *images,
 			      u64 *nr_changed)
 {
-	/* Many call chains end with it. */
-	const struct aslr_hit zero = {};
+	u64 first = *addrs & BIT_ULL(63);
+	u64 last_offset = (first ? PERF_CONTEXT_MAX : BIT_ULL(63)) - first - 1;
+	u64 max = *nr, i = 0;
 
-	for (u64 i = 0; i < nr; i++) {
-		u64 n = aslr_hit__translate_all(space->hits[0], addrs + i, nr - i, images + i);
+	while (i < max) {
+		struct aslr_hit hit = space->hits[0];
+		u64 n = 0;
 		int err;
 
-		*nr_changed += space->hits[0].delta ? n : 0;
+		if (hit.start - first <= last_offset &&
+		    hit.last_offset <= last_offset - (hit.start - first))
+			n = aslr_hit__translate_all(hit, addrs + i, max - i, images + i);
+		*nr_changed += hit.delta ? n : 0;
 		i += n;
-		i += aslr_hit__translate_all(zero, addrs + i, nr - i, images + i);
-		if (i == nr)
+		/* Many call chains end with zeros. */
+		while (i < max && !addrs[i])
+			images[i++] = 0;
+		if (i == max || addrs[i] - first > last_offset)
 			break;
 		err = __aslr_space__translate(space, addrs[i], /*sure=*/true, &images[i]);
 		if (err)
 			return err;
 		*nr_changed += images[i] != addrs[i];
+		i++;
 	}
+	*nr = i;
 	return 0;
 }
 

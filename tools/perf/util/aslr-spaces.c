@@ -364,12 +364,11 @@ static u64 aslr_view__kernel_start(struct aslr_view *view, u8 mode)
 	return machine ? machine->kernel_start : KERNEL_START_64;
 }
 
-struct aslr_space *aslr_view__space_in(struct aslr_view *view, u8 mode, u64 addr)
+struct aslr_space *aslr_view__upper_space(struct aslr_view *view, u8 mode)
 {
 	bool user = mode == PERF_RECORD_MISC_USER || mode == PERF_RECORD_MISC_GUEST_USER;
 
-	if (user && addr >= KERNEL_START_64 &&
-	    aslr_view__kernel_start(view, mode) == KERNEL_START_64)
+	if (user && aslr_view__kernel_start(view, mode) == KERNEL_START_64)
 		mode = is_guest(mode) ? PERF_RECORD_MISC_GUEST_KERNEL : PERF_RECORD_MISC_KERNEL;
 	return aslr_view__space(view, mode);
 }

@@ -85,13 +85,19 @@ static inline struct aslr_space *aslr_view__space(struct aslr_view *view, u8 mod
 	return view->by_mode[mode] ?: aslr_view__find_space(view, mode);
 }
 
+/* The space of the upper half's addresses that are said to be of @mode, see below. */
+struct aslr_space *aslr_view__upper_space(struct aslr_view *view, u8 mode);
+
 /*
  * The space of @addr that is said to be of @mode, the same for all addresses of
  * one half of the 64-bit space.  In the upper one, where that is the kernel's, it
  * is of the kernel nevertheless, as stray entries of a process' call chain are.
  * NULL when out of memory.
  */
-struct aslr_space *aslr_view__space_in(struct aslr_view *view, u8 mode, u64 addr);
+static inline struct aslr_space *aslr_view__space_in(struct aslr_view *view, u8 mode, u64 addr)
+{
+	return addr >> 63 ? aslr_view__upper_space(view, mode) : aslr_view__space(view, mode);
+}
 
 /*
  * The space of an address that may be of the kernel or of the process: data and

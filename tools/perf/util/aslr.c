@@ -70,22 +70,22 @@ struct aslr {
 
 /* Where the addresses of a record are. Guests are machines named by their pid. */
 static struct aslr_view aslr__view(struct aslr *aslr, const union perf_event *event,
-				   const struct perf_sample *sample)
+				   u32 machine_pid, s32 pid, u8 cpumode)
 {
-	s32 guest = sample->machine_pid;
+	s32 guest = machine_pid;
 
 	if (!guest && (event->header.type == PERF_RECORD_MMAP ||
 		       event->header.type == PERF_RECORD_MMAP2))
 		guest = event->mmap.pid;
-	else if (!guest && aslr_spaces__has_guest(aslr->spaces, sample->pid))
-		guest = sample->pid;
+	else if (!guest && aslr_spaces__has_guest(aslr->spaces, pid))
+		guest = pid;
 
 	return (struct aslr_view) {
 		.spaces		= aslr->spaces,
-		.machine	= sample->machine_pid ? (s32)sample->machine_pid : HOST_KERNEL_ID,
+		.machine	= machine_pid ? (s32)machine_pid : HOST_KERNEL_ID,
 		.guest		= guest,
-		.pid		= sample->pid,
-		.cpumode	= sample->cpumode,
+		.pid		= pid,
+		.cpumode	= cpumode,
 	};
 }
 
@@ -208,7 +208,9 @@ static struct aslr_format *aslr__format(struct aslr *aslr, const struct evsel *e
 		format->unknown = true;
 		return format;
 	}
-	/* evsel__parse_sample(), which was here before, knows whether one in the group asks. */
+	/* That they are there says one event, for all in its group. */
+	if (evsel->evlist->nr_br_cntr < 0)
+		evlist__update_br_cntr(evsel->evlist);
 	format->branch_sample_type &= ~(u64)PERF_SAMPLE_BRANCH_COUNTERS;
 	if (evsel__leader(evsel)->br_cntr_nr > 0)
 		format->branch_sample_type |= PERF_SAMPLE_BRANCH_COUNTERS;
@@ -216,33 +218,66 @@ static struct aslr_format *aslr__format(struct aslr *aslr, const struct evsel *e
 	return format;
 }
 
-static int aslr__sample(const struct perf_tool *tool, union perf_event *event,
-			struct perf_sample *sample, struct evsel *evsel, struct machine *machine)
+/* Leaves in aslr->event what becomes of a sample.  Returns 1 if it is dropped. */
+static int aslr__rewrite_sample(struct aslr *aslr, const union perf_event *event,
+				const struct evsel *evsel, struct aslr_view *view,
+				const struct aslr_format *format,
+				const struct aslr_frames *frames)
 {
-	struct aslr *aslr = container_of(tool, struct aslr, tool);
-	struct aslr_view view = aslr__view(aslr, event, sample);
-	const struct aslr_format *format = aslr__format(aslr, evsel);
-	struct aslr_frames frames = {};
-	int err;
+	int err = aslr->tracing_data ? aslr__finish(aslr) : 0;
 
-	if (!format)
-		return -ENOMEM;
-	err = aslr->tracing_data ? aslr__finish(aslr) : 0;
 	if (err)
 		return err;
 	if (format->unknown) {
 		aslr->nr_dropped[PERF_RECORD_SAMPLE]++;
-		return 0;
+		return 1;
 	}
+	err = aslr_sample__rewrite(format, view, event, aslr->event, frames, &aslr->stats);
+	if (err)
+		pr_debug("%s: sample doesn't fit its format\n",
+			 evsel__name((struct evsel *)evsel));
+	return err;
+}
 
-	if (aslr->unwind)
+static int aslr__sample(const struct perf_tool *tool, union perf_event *event,
+			struct perf_sample *sample, struct evsel *evsel, struct machine *machine)
+{
+	struct aslr *aslr = container_of(tool, struct aslr, tool);
+	struct aslr_view view = aslr__view(aslr, event, sample->machine_pid, sample->pid,
+					   sample->cpumode);
+	const struct aslr_format *format = aslr__format(aslr, evsel);
+	struct aslr_frames frames = {};
+	int ret;
+
+	if (!format)
+		return -ENOMEM;
+	if (aslr->unwind && !format->unknown)
 		aslr_unwind__sample(aslr->unwind, &evsel->core.attr, sample, &frames);
-	err = aslr_sample__rewrite(format, &view, event, aslr->event, &frames, &aslr->stats);
-	if (err) {
-		pr_debug("%s: sample doesn't fit its format\n", evsel__name(evsel));
-		return err;
-	}
+	ret = aslr__rewrite_sample(aslr, event, evsel, &view, format, &frames);
+	if (ret)
+		return min(ret, 0);
 	return aslr->next->sample(aslr->next, aslr->event, sample, evsel, machine);
+}
+
+static int aslr__raw_sample(const struct perf_tool *tool, union perf_event *event,
+			    struct evsel *evsel)
+{
+	struct aslr *aslr = container_of(tool, struct aslr, tool);
+	const struct aslr_format *format = aslr__format(aslr, evsel);
+	struct aslr_view view;
+	int ret;
+
+	if (!format)
+		return -ENOMEM;
+	if (aslr->unwind || !aslr->next->raw_sample)
+		return 1;
+
+	view = aslr__view(aslr, event, /*machine_pid=*/0, aslr_format__pid(format, event),
+			  event->header.misc & PERF_RECORD_MISC_CPUMODE_MASK);
+	ret = aslr__rewrite_sample(aslr, event, evsel, &view, format, /*frames=*/NULL);
+	if (ret)
+		return min(ret, 0);
+	return aslr->next->raw_sample(aslr->next, aslr->event, evsel);
 }
 
 /* What a decoder has to say of an address. The first format has no time. */
@@ -260,7 +295,8 @@ static int aslr__rewrite(struct aslr *aslr, const union perf_event *event,
 {
 	unsigned int type = event->header.type;
 	const struct aslr_record *record = aslr_record__find(type);
-	struct aslr_view view = aslr__view(aslr, event, sample);
+	struct aslr_view view = aslr__view(aslr, event, sample->machine_pid, sample->pid,
+					   sample->cpumode);
 	int err = 1;
 
 	/* The header of a file is written at the end, events of a pipe come before. */
@@ -604,6 +640,7 @@ struct aslr *aslr__new(const struct perf_tool *next, aslr_tracing_fn tracing, vo
 	aslr->tool.ordering_requires_timestamps = true;
 	aslr->tool.dont_split_sample_group = true;
 	aslr->tool.sample		= aslr__sample;
+	aslr->tool.raw_sample		= aslr__raw_sample;
 	aslr->tool.read			= aslr__read;
 	aslr->tool.mmap			= aslr__mmap;
 	aslr->tool.mmap2		= aslr__mmap2;
