@@ -209,7 +209,8 @@ static struct aslr_format *aslr__format(struct aslr *aslr, const struct evsel *e
 		return format;
 	}
 	/* That they are there says one event, for all in its group. */
-	if (evsel->evlist->nr_br_cntr < 0)
+	if (evsel->evlist->nr_br_cntr < 0 &&
+	    evsel->core.attr.sample_type & PERF_SAMPLE_BRANCH_STACK)
 		evlist__update_br_cntr(evsel->evlist);
 	format->branch_sample_type &= ~(u64)PERF_SAMPLE_BRANCH_COUNTERS;
 	if (evsel__leader(evsel)->br_cntr_nr > 0)

@@ -16,7 +16,7 @@ import unittest
 
 from aslr_lib_test import ORIG, craft
 from perf_data import PerfData
-from perf_data_gen import PerfDataGen
+from perf_data_gen import KERNEL, PerfDataGen
 
 PERF = os.environ.get('PERF') or shutil.which('perf')
 LIB = os.path.dirname(os.path.abspath(__file__))
@@ -37,6 +37,25 @@ def group(leader, member, count, value):
     return gen
 
 
+def two_events(sample_types, branch_sample_types=(0, 0), read_formats=(0, 0), samples=(0, 1),
+               **fields):
+    """Samples of two events in turn; `samples` tells which of them have any"""
+    gen = PerfDataGen()
+    attrs = [gen.attr('ab'[i], ids=[7 + i], sample_id_all=1, sample_type=sample_types[i],
+                      branch_sample_type=branch_sample_types[i], read_format=read_formats[i])
+             for i in range(2)]
+    ident = {'pid': 100, 'tid': 100, 'time': 1, 'identifier': 7, 'id': 7}
+    gen.mmap(misc=KERNEL, pid=-1, start=ORIG['kernel'], len=0x1200000, pgoff=ORIG['kernel'],
+             filename='[kernel.kallsyms]_text', sample_id=ident)
+    gen.mmap2(pid=100, tid=100, start=ORIG['exe'], len=0x2000, pgoff=0x1000,
+              filename='/opt/prog', sample_id=ident)
+    for i in range(3):
+        for j in samples:
+            gen.sample(attrs[j], ip=ORIG['exe'] + i, pid=100, tid=100, time=2000 + 2 * i + j,
+                       branches=[(ORIG['exe'] + 1, ORIG['exe'] + 9, 1)], counters=[3], **fields)
+    return gen
+
+
 class Crafted(unittest.TestCase):
     def setUp(self):
         self.dir = tempfile.mkdtemp()
@@ -45,8 +64,9 @@ class Crafted(unittest.TestCase):
     def tearDown(self):
         shutil.rmtree(self.dir)
 
-    def inject(self):
-        return subprocess.run([PERF, 'inject', '--aslr', '-i', self.orig, '-o', self.safe],
+    def inject(self, *options):
+        return subprocess.run([PERF, 'inject', '--aslr', *options, '-i', self.orig,
+                               '-o', self.safe],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               check=False)
 
@@ -86,6 +106,54 @@ class Crafted(unittest.TestCase):
     def test_group_of_other_formats(self):
         self.check(group('IP TID TIME PERIOD READ IDENTIFIER', 'IP TID TIME ADDR READ IDENTIFIER',
                          4, lambda i: 10 * i))
+
+    def test_branch_counters(self):
+        """For all events of a group if one asks, but only of those with branches"""
+        plain = 'IDENTIFIER IP TID TIME'
+        both = plain + ' BRANCH_STACK'
+        for types in (plain, plain), (plain, both), (both, plain), (both, both):
+            for names in False, True:
+                for pipe in False, True:
+                    with self.subTest(types=types, names=names, pipe=pipe):
+                        gen = two_events(types, (8 | 1 << 19,) * 2)
+                        if names:
+                            gen.feature('EVENT_DESC', gen.event_desc())
+                        self.check(gen, pipe)
+                        sizes = [[rec.size for rec in PerfData(path).records
+                                  if rec.name == 'SAMPLE'] for path in (self.orig, self.safe)]
+                        self.assertEqual(*sizes)
+
+    def test_read_without_id(self):
+        """perf record asks for the number of the event, and readers rely on it"""
+        for formats, types in (((0, 0), 'IDENTIFIER IP TID TIME READ CALLCHAIN'),
+                               ((4, 0), 'IDENTIFIER IP TID TIME READ CALLCHAIN')):
+            with self.subTest(formats=formats):
+                two_events((types, types), read_formats=formats, samples=(1,), values=[5],
+                           callchain=[-512, ORIG['exe'] + 5]).write(self.orig, pipe=True)
+                result = self.inject()
+                self.assertNotEqual(result.returncode, 0)
+                self.assertIn('failed to process type: 9', result.stdout)
+                self.assertEqual(os.listdir(self.dir), ['orig'])
+
+    def test_numbers_elsewhere(self):
+        """What is found by another word than the number of its event is of no event"""
+        two_events(('IP TID TIME ID', 'IP TID TIME ADDR ID'), samples=(1,), addr=8,
+                   id=99).write(self.orig, pipe=True)
+        result = self.inject()
+        self.assertEqual(result.returncode, 0)
+        self.assertIn('samples of unknown events', result.stdout)
+
+    def test_build_ids_of_bad_profiles(self):
+        """User mappings of the kernel, and LBR call stacks without branches"""
+        gen = two_events(('IP TID TIME IDENTIFIER CALLCHAIN',) * 2, (8 | 1 << 11,) * 2,
+                         callchain=[-128, ORIG['kernel'] + 64, -512, ORIG['exe'] + 5])
+        ident = {'pid': 100, 'tid': 100, 'time': 1, 'identifier': 7}
+        gen.mmap2(pid=100, tid=100, start=ORIG['exe'] + 0x10000, len=0x2000, pgoff=0,
+                  filename='[kernel.kallsyms]', sample_id=ident)
+        gen.write(self.orig)
+        for options in ('-b',), ('--mmap2-buildids',), ('--mmap2-buildid-all',):
+            with self.subTest(options=options):
+                self.assertEqual(self.inject(*options).returncode, 0)
 
     def test_trace_data(self):
         gen = craft(ORIG, trace=struct.pack('<QQ', ORIG['exe'], ORIG['kernel']))
