@@ -3,11 +3,12 @@
 """Measures perf inject --aslr against perf inject of the base and cp, and its growth.
 
 Each input's commands run in turn, several times; a ratio is the median of those of each turn.
-What is timed is whole processes.  A virtual machine's host takes memory back that is free
-for a while, and then it is slow to write to: all runs start after a pause, or all at once
-after so much was freed.  Peak anonymous memory, which leaves out the mapped input,
-is looked up while a run goes on that isn't timed.  All results are in the directory of --dir:
-runs.csv, table.md (for README.md), table.txt (for the cover letter), and the plot bench.svg.
+What is timed is whole processes.  The host of a virtual machine takes memory back that is
+free for a second or two, and then it is slow to write to: so that none gets what the one
+before it has left, those that write much start after a pause.  Peak anonymous memory, which
+leaves out the mapped input, is looked up while a run goes on that isn't timed.  All results
+are in the directory of --dir: runs.csv, table.md (for README.md), table.txt (for the cover
+letter), and the plot bench.svg.
 """
 import argparse
 import csv
@@ -96,11 +97,6 @@ class Bench:
             os.unlink(self.out)
         time.sleep(pause)
 
-    def free_pages(self, name):
-        """As many as the output needs"""
-        self.prepare()
-        shutil.copyfile(self.path(name), self.out)
-
     def start(self, what, name):
         return subprocess.Popen(self.command(what, name), stdin=subprocess.DEVNULL,
                                 stderr=subprocess.DEVNULL)
@@ -124,25 +120,9 @@ class Bench:
         for turn in range(1, self.args.runs + 1):
             for what, name in each:
                 self.runs.append(self.time(what, name, turn, pause))
-        self.show(each)
-
-    def turns_of_free_pages(self, name, whats):
-        """The same, each with pages that were just in use.  Returns the name of the input then."""
-        free = f'{name}-free-pages'
-        if os.path.exists(self.path(free)):
-            os.unlink(self.path(free))
-        os.link(self.path(name), self.path(free))
-        for turn in range(1, self.args.runs + 1):
-            for what in whats:
-                self.free_pages(free)
-                self.runs.append(self.time(what, free, turn))
-        self.show([(what, free) for what in whats])
-        return free
-
-    def show(self, each):
         for what, name in each:
             walls = self.walls(what, name)
-            print(f'{what:6} {name:16} {os.path.getsize(self.path(name)) / MB:8.1f} MB  '
+            print(f'{what:6} {name:14} {os.path.getsize(self.path(name)) / MB:8.1f} MB  '
                   f'median {statistics.median(walls):8.3f} s  '
                   f'min {min(walls):8.3f}  max {max(walls):8.3f}  '
                   f'cpu {self.cpu(what, name):8.3f} s', flush=True)
@@ -237,21 +217,17 @@ def recordings(bench):
         name = f'{size}MB'
         bench.make(name, 'scale', bench.path('recorded'), size * MB)
         names.append(name)
-    whats, large = ['cp', 'base', 'plain', 'aslr'], names[-1]
-    bench.turns(names, whats, args.pause)
-    free = bench.turns_of_free_pages(large, whats)
-    bench.drop(free)
+    bench.turns(names, ['cp', 'base', 'plain', 'aslr'], args.pause)
     for name in names:
         bench.peak_anon('aslr', name)
         bench.drop(name)
+    large = names[-1]
     for title, what, other, goal in (
             ('--aslr against unpatched perf inject', 'aslr', 'base', 0.5),
             ('--aslr against cp', 'aslr', 'cp', 2.0),
             ('patched perf inject against unpatched', 'plain', 'base', 0.5)):
         value = bench.ratio(what, large, other)
         rows.append((title, f'{goal:.1f} x', f'{value:.2f} x', value <= goal))
-        value = bench.ratio(what, free, other)
-        rows.append(('the same in pages just freed', '', f'{value:.2f} x', True))
     if len(names) > 1:
         small = names[-2]
         grown = bench.of('aslr', large)[0].size / bench.of('aslr', small)[0].size
