@@ -33,7 +33,8 @@ def arguments():
     parser.add_argument('--runs', type=int, help='turns of each input [5, quick 3]')
     parser.add_argument('--sizes', help='MB of the recordings, each four times the one before '
                                         '[12,49,196,783; quick 10,40]')
-    parser.add_argument('--pause', type=float, help='seconds before each run [3, quick 0]')
+    parser.add_argument('--pause', type=float,
+                        help='seconds before each run on a recording [3, quick 0]')
     parser.add_argument('--processes', type=int, help='[100000, quick 10000]')
     parser.add_argument('--lookups', type=int, help='[10000000, quick 1000000]')
     parser.add_argument('--pages', type=int, help='[1000000, quick 200000]')

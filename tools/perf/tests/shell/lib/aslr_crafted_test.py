@@ -125,10 +125,10 @@ class Crafted(unittest.TestCase):
 
     def test_read_without_id(self):
         """perf record asks for the number of the event, and readers rely on it"""
-        for formats, types in (((0, 0), 'IDENTIFIER IP TID TIME READ CALLCHAIN'),
-                               ((4, 0), 'IDENTIFIER IP TID TIME READ CALLCHAIN')):
+        types = ('IDENTIFIER IP TID TIME READ CALLCHAIN',) * 2
+        for formats in (0, 0), (4, 0):
             with self.subTest(formats=formats):
-                two_events((types, types), read_formats=formats, samples=(1,), values=[5],
+                two_events(types, read_formats=formats, samples=(1,), values=[5],
                            callchain=[-512, ORIG['exe'] + 5]).write(self.orig, pipe=True)
                 result = self.inject()
                 self.assertNotEqual(result.returncode, 0)
