@@ -745,7 +745,8 @@ static int test__aslr_sample_table(struct test_suite *t __maybe_unused, int subt
 		const struct aslr_field *field = &aslr_fields[i];
 
 		if (!field->name || !*field->name || !field->why || !*field->why ||
-		    !field->rewrite || field->action == ASLR_DROP ||
+		    (!field->rewrite && (!field->is_word || field->action != ASLR_KEEP)) ||
+		    field->action == ASLR_DROP ||
 		    field->bit & ~(PERF_SAMPLE_MAX - 1ULL)) {
 			pr_debug("row %u, %s, isn't complete\n", i, field->name ?: "?");
 			ret = TEST_FAIL;

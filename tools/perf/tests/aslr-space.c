@@ -1525,6 +1525,62 @@ static int test__aslr_heap(struct test_suite *t __maybe_unused, int subtest __ma
 	return TEST_OK;
 }
 
+/* A view of one record after the other sees what each sees by itself. */
+static int test__aslr_views(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
+{
+	static const struct {
+		const char	*name;
+		/* What happens: a process is made, of @pid, or its only thread exits. */
+		s32		add;
+		s32		fork;
+		s32		exit;
+		/* Who is looked at then. */
+		s32		machine;
+		s32		pid;
+	} steps[] = {
+		{ .name = "stray",		.machine = HOST, .pid = 7 },
+		{ .name = "known now",		.add = 7, .machine = HOST, .pid = 7 },
+		{ .name = "another one",	.machine = HOST, .pid = 8 },
+		{ .name = "the first again",	.machine = HOST, .pid = 7 },
+		{ .name = "in a guest",		.machine = GUEST, .pid = 7 },
+		{ .name = "and not",		.machine = HOST, .pid = 7 },
+		{ .name = "number used again",	.fork = 7, .machine = HOST, .pid = 7 },
+		{ .name = "child",		.fork = 8, .machine = HOST, .pid = 8 },
+		{ .name = "gone",		.exit = 8, .machine = HOST, .pid = 8 },
+		{ .name = "another is gone",	.exit = 7, .machine = HOST, .pid = 7 },
+	};
+	struct aslr_spaces *spaces = aslr_spaces__new();
+	struct aslr_view view = { .spaces = spaces };
+
+	TEST_ASSERT_VAL("out of memory", spaces);
+	for (unsigned int i = 0; i < ARRAY_SIZE(steps); i++) {
+		s32 machine = steps[i].machine, guest = machine == HOST ? 0 : machine;
+
+		if (steps[i].add)
+			aslr_spaces__new_process(spaces, machine, steps[i].add);
+		if (steps[i].fork && aslr_spaces__fork(spaces, machine, 1, steps[i].fork,
+						       steps[i].fork, /*inherit=*/true))
+			return TEST_FAIL;
+		if (steps[i].exit)
+			aslr_spaces__exit(spaces, machine, steps[i].exit, steps[i].exit);
+
+		aslr_view__set(&view, machine, guest, steps[i].pid, PERF_RECORD_MISC_USER);
+		for (u8 mode = 0; mode <= PERF_RECORD_MISC_CPUMODE_MASK; mode++) {
+			struct aslr_view alone = {
+				.spaces = spaces, .machine = machine, .guest = guest,
+				.pid = steps[i].pid,
+			};
+
+			if (aslr_view__space(&view, mode) != aslr_view__space(&alone, mode)) {
+				pr_debug("%s: another space in mode %u\n", steps[i].name, mode);
+				return TEST_FAIL;
+			}
+		}
+	}
+	aslr_spaces__delete(spaces);
+	return TEST_OK;
+}
+
 /* A range with the page that stays where it is in it: the last module's, of old perf. */
 static int test__aslr_vsyscall(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
 {
@@ -1532,16 +1588,15 @@ static int test__aslr_vsyscall(struct test_suite *t __maybe_unused, int subtest 
 	const u64 addrs[] = { module + 8, vsyscall + 8, 0, module + 16, 0 };
 	struct aslr_known *known = aslr_known__new();
 	struct aslr_space *space = aslr_space__new(ASLR_SPACE__KERNEL, known);
-	u64 images[ARRAY_SIZE(addrs)], image, nr = 1, nr_changed = 0;
+	u64 images[ARRAY_SIZE(addrs)], image, nr_changed = 0;
 
 	TEST_ASSERT_VAL("out of memory", known && space);
-	TEST_ASSERT_VAL("nothing yet", !aslr_space__translate_all(space, addrs + 2, &nr, images,
-								  &nr_changed) && !nr_changed);
+	TEST_ASSERT_VAL("nothing yet", aslr_space__translate_all(space, addrs + 2, 1, images,
+								 &nr_changed) == 1 && !nr_changed);
 	TEST_ASSERT_VAL("module", !aslr_space__add(space, module, -1ULL, &image));
-	nr = ARRAY_SIZE(addrs);
-	TEST_ASSERT_VAL("translate", !aslr_space__translate_all(space, addrs, &nr, images,
-								&nr_changed));
-	TEST_ASSERT_VAL("all of them", nr == ARRAY_SIZE(addrs));
+	TEST_ASSERT_VAL("all of them", aslr_space__translate_all(space, addrs, ARRAY_SIZE(addrs),
+								 images, &nr_changed) ==
+			ARRAY_SIZE(addrs));
 	TEST_ASSERT_VAL("images", images[0] == image + 8 && images[1] == addrs[1] &&
 			!images[2] && images[3] == image + 16 && !images[4]);
 	TEST_ASSERT_VAL("count", nr_changed == 2);
@@ -1577,12 +1632,11 @@ static int test__aslr_runs(struct test_suite *t __maybe_unused, int subtest __ma
 	for (unsigned int i = 0; i < ARRAY_SIZE(runs); i++) {
 		/* The first time and again, when the range was the last. */
 		for (unsigned int j = 0; j < 2; j++) {
-			u64 nr = ARRAY_SIZE(images);
+			s64 nr;
 
 			nr_changed = 0;
-			TEST_ASSERT_VAL("translate",
-					!aslr_space__translate_all(space, runs[i].addrs, &nr,
-								   images, &nr_changed));
+			nr = aslr_space__translate_all(space, runs[i].addrs, ARRAY_SIZE(images),
+						       images, &nr_changed);
 			TEST_ASSERT_EQUAL("number", (int)nr, (int)runs[i].nr);
 			for (unsigned int k = 0; k < nr; k++) {
 				TEST_ASSERT_VAL("image",
@@ -1688,6 +1742,7 @@ static struct test_case tests__aslr_space[] = {
 	TEST_CASE("aslr kernel text", aslr_text),
 	TEST_CASE("aslr full spaces", aslr_exhaust),
 	TEST_CASE("aslr spaces of data addresses", aslr_view),
+	TEST_CASE("aslr views of one record after the other", aslr_views),
 	TEST_CASE("aslr known addresses", aslr_know),
 	TEST_CASE("aslr shared ranges", aslr_shared),
 	TEST_CASE("aslr guard pages", aslr_guard),

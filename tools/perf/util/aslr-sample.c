@@ -10,6 +10,7 @@
 #include <linux/bitops.h>
 #include <linux/bits.h>
 #include <linux/build_bug.h>
+#include <linux/compiler.h>
 #include <linux/kernel.h>
 #include <linux/string.h>
 #include "aslr-spaces.h"
@@ -26,9 +27,9 @@ struct aslr_rewrite {
 	const u64			*in;
 	const u64			*end;
 	u64				*out;
-	/* The field that is being rewritten, and how many words it has if that is fixed. */
+	/* The field that is being rewritten, and its copy if it is of one word. */
 	unsigned int			field;
-	unsigned int			nr_words;
+	u64				*word;
 };
 
 static bool has(const struct aslr_rewrite *rw, u64 nr)
@@ -46,56 +47,39 @@ static int keep(struct aslr_rewrite *rw, u64 nr)
 	return 0;
 }
 
-/* Fields in a row that are kept: often one, and too few for memcpy() to pay. */
-static int keep_words(struct aslr_rewrite *rw)
+/* Fields of one word each: too few for a call, or for what compilers make of such a loop. */
+static int keep_words(struct aslr_rewrite *rw, unsigned int nr)
 {
-	unsigned int nr = rw->nr_words;
+	const u64 *in = rw->in;
+	u64 *out = rw->out;
 
 	if (!has(rw, nr))
 		return -EINVAL;
-	*rw->out++ = *rw->in++;
-	while (--nr)
-		*rw->out++ = *rw->in++;
+	for (unsigned int i = 0; i < nr; i++) {
+		out[i] = in[i];
+		barrier();
+	}
+	rw->in += nr;
+	rw->out += nr;
 	return 0;
 }
 
 /* What is behind its 4 bytes is reserved. */
-static int keep_cpu(struct aslr_rewrite *rw)
+static int clear_cpu_reserved(struct aslr_rewrite *rw)
 {
-	int err = keep_words(rw);
-
-	if (!err)
-		((u32 *)rw->out)[-1] = 0;
-	return err;
+	((u32 *)rw->word)[1] = 0;
+	return 0;
 }
 
-static int put_addr(struct aslr_rewrite *rw, struct aslr_space *space, u64 addr)
+static int put_addr(struct aslr_rewrite *rw, struct aslr_space *space, u64 addr, u64 *image)
 {
 	int err;
 
 	if (!space)
 		return -ENOMEM;
-	err = aslr_space__translate(space, addr, rw->out);
-	rw->stats->nr_addrs += addr != *rw->out++;
+	err = aslr_space__translate(space, addr, image);
+	rw->stats->nr_addrs += addr != *image;
 	return err;
-}
-
-/* As many of *@nr call chain entries as are of @space, like the first.  *@nr tells how many. */
-static int translate_all(struct aslr_rewrite *rw, struct aslr_space *space, u64 *nr)
-{
-	int err;
-
-	if (!space)
-		return -ENOMEM;
-	err = aslr_space__translate_all(space, rw->in, nr, rw->out, &rw->stats->nr_addrs);
-	rw->in += *nr;
-	rw->out += *nr;
-	return err;
-}
-
-static int translate(struct aslr_rewrite *rw, struct aslr_space *space)
-{
-	return put_addr(rw, space, *rw->in++);
 }
 
 /* Write 0 for a field that begins with its size or ABI, and go on after it. */
@@ -118,23 +102,18 @@ static struct aslr_space *mode_space(struct aslr_rewrite *rw, u8 mode, u64 addr)
 
 static int rewrite_ip(struct aslr_rewrite *rw)
 {
-	if (!has(rw, 1))
-		return -EINVAL;
-	return translate(rw, mode_space(rw, rw->view->cpumode, *rw->in));
+	return put_addr(rw, mode_space(rw, rw->view->cpumode, *rw->word), *rw->word, rw->word);
 }
 
 static int rewrite_addr(struct aslr_rewrite *rw)
 {
-	if (!has(rw, 1))
-		return -EINVAL;
-	return translate(rw, aslr_view__space_of(rw->view, *rw->in));
+	return put_addr(rw, aslr_view__space_of(rw->view, *rw->word), *rw->word, rw->word);
 }
 
 static int rewrite_phys_addr(struct aslr_rewrite *rw)
 {
-	if (!has(rw, 1))
-		return -EINVAL;
-	return translate(rw, aslr_spaces__phys(rw->view->spaces, rw->view->machine));
+	return put_addr(rw, aslr_spaces__phys(rw->view->spaces, rw->view->machine), *rw->word,
+			rw->word);
 }
 
 static int keep_read(struct aslr_rewrite *rw)
@@ -184,7 +163,7 @@ static int append_frames(struct aslr_rewrite *rw, u64 *nr)
 	for (unsigned int i = 0; i < frames->nr; i++) {
 		u64 ip = frames->ips[i];
 
-		err = put_addr(rw, mode_space(rw, PERF_RECORD_MISC_USER, ip), ip);
+		err = put_addr(rw, mode_space(rw, PERF_RECORD_MISC_USER, ip), ip, rw->out++);
 		if (err)
 			return err;
 	}
@@ -194,33 +173,42 @@ static int append_frames(struct aslr_rewrite *rw, u64 *nr)
 static int rewrite_callchain(struct aslr_rewrite *rw)
 {
 	u8 mode = PERF_RECORD_MISC_CPUMODE_UNKNOWN;
-	u64 nr, n, *nr_out = rw->out;
-	int err;
+	const u64 *in = rw->in, *end;
+	u64 *out = rw->out, *nr_out = out;
 
-	if (!has(rw, 1) || *rw->in > (u64)(rw->end - rw->in - 1))
+	if (!has(rw, 1) || *in > (u64)(rw->end - in - 1))
 		return -EINVAL;
 
-	nr = *rw->in;
-	*rw->out++ = *rw->in++;
-	for (; nr; nr -= n) {
-		if (*rw->in >= PERF_CONTEXT_MAX) {
-			u64 context = *rw->in++;
+	end = in + 1 + *in;
+	*out++ = *in++;
+	while (in < end) {
+		struct aslr_space *space;
+		s64 nr;
+
+		if (*in >= PERF_CONTEXT_MAX) {
+			u64 context = *in++;
 
 			mode = context_mode(context);
 			/* Readers give such a chain up, whatever it is that is no marker. */
 			if (mode == PERF_RECORD_MISC_CPUMODE_UNKNOWN &&
 			    context != PERF_CONTEXT_GUEST)
 				context = PERF_CONTEXT_MAX;
-			*rw->out++ = context;
-			n = 1;
+			*out++ = context;
 			continue;
 		}
+		space = mode_space(rw, mode, *in);
+		if (!space)
+			return -ENOMEM;
 		/* Without a mode each is of a space of its own. */
-		n = mode == PERF_RECORD_MISC_CPUMODE_UNKNOWN ? 1 : nr;
-		err = translate_all(rw, mode_space(rw, mode, *rw->in), &n);
-		if (err)
-			return err;
+		nr = mode == PERF_RECORD_MISC_CPUMODE_UNKNOWN ? 1 : end - in;
+		nr = aslr_space__translate_all(space, in, nr, out, &rw->stats->nr_addrs);
+		if (nr < 0)
+			return nr;
+		in += nr;
+		out += nr;
 	}
+	rw->in = in;
+	rw->out = out;
 	return append_frames(rw, nr_out);
 }
 
@@ -277,6 +265,13 @@ static int rewrite_raw(struct aslr_rewrite *rw)
 	return min(err, 0);
 }
 
+static int put_branch_end(struct aslr_rewrite *rw)
+{
+	u64 addr = *rw->in++;
+
+	return put_addr(rw, aslr_view__space_of(rw->view, addr), addr, rw->out++);
+}
+
 static int rewrite_branch_stack(struct aslr_rewrite *rw)
 {
 	bool hw_idx = rw->format->branch_sample_type & PERF_SAMPLE_BRANCH_HW_INDEX;
@@ -294,7 +289,7 @@ static int rewrite_branch_stack(struct aslr_rewrite *rw)
 
 	for (u64 i = 0; i < nr; i++) {
 		/* Each end of a branch may be of the kernel or of the process. */
-		err = rewrite_addr(rw) ?: rewrite_addr(rw) ?: keep(rw, 1);
+		err = put_branch_end(rw) ?: put_branch_end(rw) ?: keep(rw, 1);
 		if (err)
 			return err;
 	}
@@ -343,7 +338,7 @@ static int blank_stack_user(struct aslr_rewrite *rw)
 	u64 left = rw->end - rw->in;
 
 	if (!nr || nr > left) {
-		if (!left || format->fields[format->nr_fields - 1] != rw->field)
+		if (!left || format->steps[format->nr_steps - 1].field != rw->field)
 			return -EINVAL;
 		rw->stats->nr_bad_stacks++;
 		nr = left;
@@ -368,16 +363,26 @@ static int blank_aux(struct aslr_rewrite *rw)
 	.why		= _why,			\
 }
 
+/* Of one word. It stays as it is if @_rewrite is NULL. */
+#define WORD(_name, _action, _rewrite, _why) {	\
+	.bit		= PERF_SAMPLE_##_name,	\
+	.name		= #_name,		\
+	.action		= ASLR_##_action,	\
+	.is_word	= true,			\
+	.rewrite	= _rewrite,		\
+	.why		= _why,			\
+}
+
 const struct aslr_field aslr_fields[ASLR_NR_FIELDS] = {
-	FIELD(IDENTIFIER, KEEP, keep_words, "number of the event"),
-	FIELD(IP, REWRITE, rewrite_ip, "in the address space that the CPU was in"),
-	FIELD(TID, KEEP, keep_words, "process and thread number"),
-	FIELD(TIME, KEEP, keep_words, "timestamp"),
-	FIELD(ADDR, REWRITE, rewrite_addr, "in the kernel's or the process' address space"),
-	FIELD(ID, KEEP, keep_words, "number of the event"),
-	FIELD(STREAM_ID, KEEP, keep_words, "number of the event"),
-	FIELD(CPU, KEEP, keep_cpu, "CPU number"),
-	FIELD(PERIOD, KEEP, keep_words, "count"),
+	WORD(IDENTIFIER, KEEP, NULL, "number of the event"),
+	WORD(IP, REWRITE, rewrite_ip, "in the address space that the CPU was in"),
+	WORD(TID, KEEP, NULL, "process and thread number"),
+	WORD(TIME, KEEP, NULL, "timestamp"),
+	WORD(ADDR, REWRITE, rewrite_addr, "in the kernel's or the process' address space"),
+	WORD(ID, KEEP, NULL, "number of the event"),
+	WORD(STREAM_ID, KEEP, NULL, "number of the event"),
+	WORD(CPU, KEEP, clear_cpu_reserved, "CPU number"),
+	WORD(PERIOD, KEEP, NULL, "count"),
 	FIELD(READ, KEEP, keep_read, "counts, times and numbers of events"),
 	FIELD(CALLCHAIN, REWRITE, rewrite_callchain,
 	      "each entry in the address space of its context marker"),
@@ -391,16 +396,16 @@ const struct aslr_field aslr_fields[ASLR_NR_FIELDS] = {
 		.bit = PERF_SAMPLE_WEIGHT | PERF_SAMPLE_WEIGHT_STRUCT,
 		.name = "WEIGHT",
 		.action = ASLR_KEEP,
-		.rewrite = keep_words,
+		.is_word = true,
 		.why = "latencies",
 	},
-	FIELD(DATA_SRC, KEEP, keep_words, "kind of access"),
-	FIELD(TRANSACTION, KEEP, keep_words, "abort reason"),
+	WORD(DATA_SRC, KEEP, NULL, "kind of access"),
+	WORD(TRANSACTION, KEEP, NULL, "abort reason"),
 	FIELD(REGS_INTR, BLANK, blank_regs_intr, "registers hold addresses: ABI none"),
-	FIELD(PHYS_ADDR, REWRITE, rewrite_phys_addr, "a page of its own for each page"),
-	FIELD(CGROUP, KEEP, keep_words, "number of the cgroup"),
-	FIELD(DATA_PAGE_SIZE, KEEP, keep_words, "size"),
-	FIELD(CODE_PAGE_SIZE, KEEP, keep_words, "size"),
+	WORD(PHYS_ADDR, REWRITE, rewrite_phys_addr, "a page of its own for each page"),
+	WORD(CGROUP, KEEP, NULL, "number of the cgroup"),
+	WORD(DATA_PAGE_SIZE, KEEP, NULL, "size"),
+	WORD(CODE_PAGE_SIZE, KEEP, NULL, "size"),
 	FIELD(AUX, BLANK, blank_aux, "trace data holds addresses: size 0"),
 };
 
@@ -414,6 +419,9 @@ static int pid_word(const struct perf_event_attr *attr)
 
 int aslr_format__init(struct aslr_format *format, const struct perf_event_attr *attr)
 {
+	/* With which the fields of one word each began that go on here. */
+	struct aslr_step *run = NULL;
+
 	/* A new bit needs a row above, or a place in the field that it changes. */
 	BUILD_BUG_ON(PERF_SAMPLE_MAX != 1U << 25);
 	BUILD_BUG_ON(PERF_FORMAT_MAX != 1U << 5);
@@ -433,18 +441,22 @@ int aslr_format__init(struct aslr_format *format, const struct perf_event_attr *
 		.pid_word		= pid_word(attr),
 	};
 	for (unsigned int i = 0; i < ASLR_NR_FIELDS; i++) {
-		unsigned int nr = format->nr_fields;
+		const struct aslr_field *field = &aslr_fields[i];
+		struct aslr_step step = { .rewrite = field->rewrite, .field = i };
 
-		if (!(attr->sample_type & aslr_fields[i].bit))
+		if (!(attr->sample_type & field->bit))
 			continue;
-		if (aslr_fields[i].rewrite == keep_words && nr &&
-		    aslr_fields[format->fields[nr - 1]].rewrite == keep_words) {
-			format->nr_words[nr - 1]++;
-			continue;
+		if (!field->is_word) {
+			run = NULL;
+		} else if (!run) {
+			run = &format->steps[format->nr_steps];
+			step.nr_words = 1;
+		} else {
+			step.word = run->nr_words++;
+			if (!field->rewrite)
+				continue;
 		}
-		format->fields[nr] = i;
-		format->nr_words[nr] = 1;
-		format->nr_fields++;
+		format->steps[format->nr_steps++] = step;
 	}
 	return 0;
 }
@@ -476,12 +488,23 @@ int aslr_sample__rewrite(const struct aslr_format *format, struct aslr_view *vie
 		.end	= array + size / sizeof(u64),
 		.out	= (void *)out->sample.array,
 	};
+	u64 *run = rw.out;
 	int err;
 
-	for (unsigned int i = 0; i < format->nr_fields; i++) {
-		rw.field = format->fields[i];
-		rw.nr_words = format->nr_words[i];
-		err = aslr_fields[rw.field].rewrite(&rw);
+	for (unsigned int i = 0; i < format->nr_steps; i++) {
+		const struct aslr_step *step = &format->steps[i];
+
+		if (step->nr_words) {
+			run = rw.out;
+			err = keep_words(&rw, step->nr_words);
+			if (err)
+				return err;
+		}
+		if (!step->rewrite)
+			continue;
+		rw.field = step->field;
+		rw.word = run + step->word;
+		err = step->rewrite(&rw);
 		if (err)
 			return err;
 	}

@@ -2,6 +2,7 @@
 #ifndef __PERF_ASLR_SAMPLE_H
 #define __PERF_ASLR_SAMPLE_H
 
+#include <stdbool.h>
 #include <linux/perf_event.h>
 #include <linux/types.h>
 #include "aslr-policy.h"
@@ -27,6 +28,9 @@ struct aslr_field {
 	enum aslr_action action;
 	/* Why it is safe, in words for the documentation. */
 	const char	*why;
+	/* It has one word, of which there is a copy when it is rewritten. */
+	bool		is_word;
+	/* NULL for a word that stays as it is. */
 	int		(*rewrite)(struct aslr_rewrite *rewrite);
 };
 
@@ -44,6 +48,17 @@ extern const struct aslr_field aslr_fields[ASLR_NR_FIELDS];
 typedef int (*aslr_payload_fn)(const struct aslr_payload *payload, struct aslr_view *view,
 			       void *data, u32 size, u64 *nr_addrs);
 
+/* A field that is rewritten, or with which fields of one word each begin. */
+struct aslr_step {
+	/* Of aslr_fields[field]. */
+	int	(*rewrite)(struct aslr_rewrite *rewrite);
+	u8	field;
+	/* How many words begin here, 0 if none do. */
+	u8	nr_words;
+	/* Which of those that began last is this field's. */
+	u8	word;
+};
+
 /* The fields that samples of an event have. */
 struct aslr_format {
 	u64			read_format;
@@ -59,11 +74,8 @@ struct aslr_format {
 	int			pid_word;
 	/* For who finds that samples have fields that aren't known. */
 	bool			unknown;
-	/* Of the fields that are kept and of one word only the first, for all in a row. */
-	unsigned int		nr_fields;
-	u8			fields[ASLR_NR_FIELDS];
-	/* How many words those are. */
-	u8			nr_words[ASLR_NR_FIELDS];
+	unsigned int		nr_steps;
+	struct aslr_step	steps[ASLR_NR_FIELDS];
 };
 
 /* Original addresses of the user's frames, the innermost first. */

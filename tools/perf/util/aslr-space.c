@@ -44,8 +44,9 @@ static __always_inline bool aslr_hit__translate(const struct aslr_hit *hit, u64 
 static const u8 usual_tibs[] = { PROGRAM_TIB, PROGRAM_TIB + 1, 0x7e, 0x7f };
 
 struct aslr_space {
-	/* The ranges that were last looked up.  Before that 0, which stays. */
+	/* The ranges that were last looked up: before that 0, which stays. And the last of them. */
 	struct aslr_hit		hits[2];
+	unsigned int		last_hit;
 	const struct aslr_zone	*zones;
 	struct aslr_ranges	*ranges;
 	struct aslr_pages	pages;
@@ -559,24 +560,22 @@ static int aslr_space__translate_page(struct aslr_space *space, u64 page, bool s
 	return 0;
 }
 
-/* Let @hit be what is tried first for the next addresses. */
-static void aslr_space__set_hit(struct aslr_space *space, struct aslr_hit hit)
-{
-	space->hits[1] = space->hits[0];
-	space->hits[0] = hit;
-}
-
-/* The same for @range.  Not if an address in it is an exception. */
-static void aslr_space__set_range_hit(struct aslr_space *space, const struct aslr_range *range)
+/*
+ * Let @range be what is tried first for the next addresses.  Not if an address in it is
+ * an exception or a marker of call chains, or if it is in both halves of the 64-bit space.
+ */
+static void aslr_space__set_hit(struct aslr_space *space, const struct aslr_range *range)
 {
 	if (!range->start || (range->start <= ASLR_VSYSCALL + ~ASLR_PAGE_MASK &&
-			      range->last >= ASLR_VSYSCALL))
+			      range->last >= ASLR_VSYSCALL) ||
+	    range->last >= PERF_CONTEXT_MAX || (range->start ^ range->last) >> 63)
 		return;
-	aslr_space__set_hit(space, (struct aslr_hit) {
+	space->last_hit ^= 1;
+	space->hits[space->last_hit] = (struct aslr_hit) {
 		.start		= range->start,
 		.last_offset	= range->last - range->start,
 		.delta		= aslr_range__delta(range),
-	});
+	};
 }
 
 /* Outside of the ranges that were last looked up. */
@@ -593,7 +592,7 @@ static noinline int aslr_space__translate_miss(struct aslr_space *space, u64 add
 	range = aslr_ranges__find(space->ranges, addr);
 	if (range && !aslr_range__scattered(range)) {
 		*image = addr + aslr_range__delta(range);
-		aslr_space__set_range_hit(space, range);
+		aslr_space__set_hit(space, range);
 		return 0;
 	}
 	if (addr < ASLR_LOW_END)
@@ -608,10 +607,10 @@ static noinline int aslr_space__translate_miss(struct aslr_space *space, u64 add
 static __always_inline int __aslr_space__translate(struct aslr_space *space, u64 addr, bool sure,
 						   u64 *image)
 {
-	if (likely(aslr_hit__translate(&space->hits[0], addr, image)))
+	if (likely(aslr_hit__translate(&space->hits[space->last_hit], addr, image)))
 		return 0;
-	if (aslr_hit__translate(&space->hits[1], addr, image)) {
-		aslr_space__set_hit(space, space->hits[1]);
+	if (aslr_hit__translate(&space->hits[!space->last_hit], addr, image)) {
+		space->last_hit ^= 1;
 		return 0;
 	}
 	return aslr_space__translate_miss(space, addr, sure, image);
@@ -622,46 +621,46 @@ int aslr_space__translate(struct aslr_space *space, u64 addr, u64 *image)
 	return __aslr_space__translate(space, addr, /*sure=*/true, image);
 }
 
-/* Translate those that @addrs begins with, up to @nr, that are in @hit.  Returns how many. */
-static u64 aslr_hit__translate_all(struct aslr_hit hit, const u64 *addrs, u64 nr, u64 *images)
+/* What is tried first: the last one, or 0 if that is in the other half, unlike @addr. */
+static __always_inline struct aslr_hit aslr_space__hit(const struct aslr_space *space, u64 addr)
 {
-	u64 i = 0;
+	struct aslr_hit hit = space->hits[space->last_hit];
 
-	while (i < nr && aslr_hit__translate(&hit, addrs[i], &images[i]))
-		i++;
-	return i;
+	return (hit.start ^ addr) >> 63 ? (struct aslr_hit) {} : hit;
 }
 
-int aslr_space__translate_all(struct aslr_space *space, const u64 *addrs, u64 *nr, u64 *images,
+s64 aslr_space__translate_all(struct aslr_space *space, const u64 *addrs, u64 nr, u64 *images,
 			      u64 *nr_changed)
 {
 	u64 first = *addrs & BIT_ULL(63);
 	u64 last_offset = (first ? PERF_CONTEXT_MAX : BIT_ULL(63)) - first - 1;
-	u64 max = *nr, i = 0;
+	const u64 *pos = addrs, *end = addrs + nr;
+	struct aslr_hit hit = aslr_space__hit(space, first);
+	int err;
 
-	while (i < max) {
-		struct aslr_hit hit = space->hits[0];
-		u64 n = 0;
-		int err;
+	for (;;) {
+		const u64 *begin = pos;
 
-		if (hit.start - first <= last_offset &&
-		    hit.last_offset <= last_offset - (hit.start - first))
-			n = aslr_hit__translate_all(hit, addrs + i, max - i, images + i);
-		*nr_changed += hit.delta ? n : 0;
-		i += n;
+		while (pos < end && aslr_hit__translate(&hit, *pos, images)) {
+			pos++;
+			images++;
+		}
+		*nr_changed += hit.delta ? pos - begin : 0;
+		if (pos == end)
+			return nr;
 		/* Many call chains end with zeros. */
-		while (i < max && !addrs[i])
-			images[i++] = 0;
-		if (i == max || addrs[i] - first > last_offset)
-			break;
-		err = __aslr_space__translate(space, addrs[i], /*sure=*/true, &images[i]);
+		if (!*pos) {
+			*images++ = *pos++;
+			continue;
+		}
+		if (*pos - first > last_offset)
+			return pos - addrs;
+		err = __aslr_space__translate(space, *pos, /*sure=*/true, images);
 		if (err)
 			return err;
-		*nr_changed += images[i] != addrs[i];
-		i++;
+		*nr_changed += *images++ != *pos++;
+		hit = aslr_space__hit(space, first);
 	}
-	*nr = i;
-	return 0;
 }
 
 int aslr_space__translate_unsure(struct aslr_space *space, u64 addr, u64 *image)

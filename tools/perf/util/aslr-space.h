@@ -187,13 +187,12 @@ void aslr_space__exec(struct aslr_space *space);
 int aslr_space__translate(struct aslr_space *space, u64 addr, u64 *image);
 
 /*
- * The same for the call chain entries that @addrs begins with, up to *@nr, that are 0
- * or in the first one's half of the 64-bit space and no markers: *@nr becomes how many
- * that are, at least 1 as the first one is no marker.  Their images go to @images, and
- * *@nr_changed grows by how many are other than the address.  After an error those
- * behind it aren't set.
+ * The same for the call chain entries that @addrs begins with, up to @nr, that are 0
+ * or in the first one's half of the 64-bit space and no markers.  Their images go to
+ * @images, and *@nr_changed grows by how many are other than the address.  Returns how
+ * many that are, at least 1 as @nr is and the first one is no marker, or an error.
  */
-int aslr_space__translate_all(struct aslr_space *space, const u64 *addrs, u64 *nr, u64 *images,
+s64 aslr_space__translate_all(struct aslr_space *space, const u64 *addrs, u64 nr, u64 *images,
 			      u64 *nr_changed);
 
 /*

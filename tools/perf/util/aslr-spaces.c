@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 #include <linux/bits.h>
 #include <linux/err.h>
 #include <linux/kernel.h>
@@ -53,6 +54,8 @@ struct aslr_spaces {
 	/* The last machine that was looked up. */
 	struct aslr_machine	*last;
 	unsigned long		nr_pages_gone;
+	/* Grows when a space goes, or another one becomes that of a process. */
+	u64			generation;
 };
 
 static size_t pid_hash(long key, void *ctx __maybe_unused)
@@ -75,6 +78,7 @@ static void aslr_spaces__delete_space(struct aslr_spaces *spaces, struct aslr_sp
 
 static void aslr_spaces__delete_process(struct aslr_spaces *spaces, struct aslr_process *process)
 {
+	spaces->generation++;
 	aslr_spaces__delete_space(spaces, process->space);
 	free(process);
 }
@@ -221,11 +225,13 @@ static void aslr_machine__remove(struct aslr_machine *machine, struct aslr_space
 }
 
 /* A process of @space, which it takes over.  NULL when out of memory. */
-static struct aslr_process *aslr_machine__add(struct aslr_machine *machine, s32 pid,
+static struct aslr_process *aslr_machine__add(struct aslr_machine *machine,
+					      struct aslr_spaces *spaces, s32 pid,
 					      struct aslr_space *space)
 {
 	struct aslr_process *process = zalloc(sizeof(*process));
 
+	spaces->generation++;
 	if (!space || !process || hashmap__add(machine->processes, pid, process)) {
 		aslr_space__delete(space);
 		free(process);
@@ -255,7 +261,7 @@ static struct aslr_process *aslr_spaces__findnew_process(struct aslr_spaces *spa
 {
 	struct aslr_process *process = aslr_machine__find(machine, pid);
 
-	return process ?: aslr_machine__add(machine, pid,
+	return process ?: aslr_machine__add(machine, spaces, pid,
 					    aslr_space__new(ASLR_SPACE__USER, spaces->known));
 }
 
@@ -296,7 +302,7 @@ int aslr_spaces__fork(struct aslr_spaces *spaces, s32 id, s32 ppid, s32 pid, s32
 		space = aslr_space__fork(parent->space);
 	else
 		space = aslr_space__new(ASLR_SPACE__USER, spaces->known);
-	return aslr_machine__add(machine, pid, space) ? 0 : -ENOMEM;
+	return aslr_machine__add(machine, spaces, pid, space) ? 0 : -ENOMEM;
 }
 
 void aslr_spaces__exit(struct aslr_spaces *spaces, s32 id, s32 pid, s32 tid)
@@ -326,6 +332,23 @@ int aslr_spaces__add_text(struct aslr_spaces *spaces, s32 id, u64 start, u64 len
 		spaces->last->kernel_start = addr <= UINT_MAX ? addr & KERNEL_START_32 : 0;
 
 	return aslr_space__add_text(kernel, start, len, ref, text);
+}
+
+void aslr_view__set(struct aslr_view *view, s32 machine, s32 guest, s32 pid, u8 cpumode)
+{
+	u64 generation = view->spaces->generation;
+
+	view->cpumode = cpumode;
+	if (view->generation != generation || view->machine != machine || view->guest != guest) {
+		memset(view->by_mode, 0, sizeof(view->by_mode));
+		view->generation = generation;
+		view->machine = machine;
+		view->guest = guest;
+	} else if (view->pid != pid) {
+		view->by_mode[PERF_RECORD_MISC_USER] = NULL;
+		view->by_mode[PERF_RECORD_MISC_GUEST_USER] = NULL;
+	}
+	view->pid = pid;
 }
 
 static struct aslr_space *find_space(const struct aslr_view *view, u8 mode)
@@ -366,9 +389,7 @@ static u64 aslr_view__kernel_start(struct aslr_view *view, u8 mode)
 
 struct aslr_space *aslr_view__upper_space(struct aslr_view *view, u8 mode)
 {
-	bool user = mode == PERF_RECORD_MISC_USER || mode == PERF_RECORD_MISC_GUEST_USER;
-
-	if (user && aslr_view__kernel_start(view, mode) == KERNEL_START_64)
+	if (aslr_view__kernel_start(view, mode) == KERNEL_START_64)
 		mode = is_guest(mode) ? PERF_RECORD_MISC_GUEST_KERNEL : PERF_RECORD_MISC_KERNEL;
 	return aslr_view__space(view, mode);
 }

@@ -74,7 +74,15 @@ struct aslr_view {
 	/* What the CPU was in, which decides where nothing else does. */
 	u8			cpumode;
 	struct aslr_space	*by_mode[PERF_RECORD_MISC_CPUMODE_MASK + 1];
+	/* Of the spaces when those were looked up, see aslr_view__set(). */
+	u64			generation;
 };
+
+/*
+ * Let @view, which has its spaces or was set before, be of another record.  What it
+ * has looked up stays if that is of the same machine or process and all still live.
+ */
+void aslr_view__set(struct aslr_view *view, s32 machine, s32 guest, s32 pid, u8 cpumode);
 
 /* Look the space of @mode up.  NULL when out of memory. */
 struct aslr_space *aslr_view__find_space(struct aslr_view *view, u8 mode);
@@ -85,7 +93,7 @@ static inline struct aslr_space *aslr_view__space(struct aslr_view *view, u8 mod
 	return view->by_mode[mode] ?: aslr_view__find_space(view, mode);
 }
 
-/* The space of the upper half's addresses that are said to be of @mode, see below. */
+/* The space of the upper half's addresses that are said to be the user's in @mode, see below. */
 struct aslr_space *aslr_view__upper_space(struct aslr_view *view, u8 mode);
 
 /*
@@ -96,7 +104,9 @@ struct aslr_space *aslr_view__upper_space(struct aslr_view *view, u8 mode);
  */
 static inline struct aslr_space *aslr_view__space_in(struct aslr_view *view, u8 mode, u64 addr)
 {
-	return addr >> 63 ? aslr_view__upper_space(view, mode) : aslr_view__space(view, mode);
+	bool user = mode == PERF_RECORD_MISC_USER || mode == PERF_RECORD_MISC_GUEST_USER;
+
+	return user && addr >> 63 ? aslr_view__upper_space(view, mode) : aslr_view__space(view, mode);
 }
 
 /*

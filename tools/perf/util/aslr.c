@@ -44,8 +44,11 @@ struct aslr {
 	struct perf_session		*session;
 	const struct perf_tool		*next;
 	aslr_tracing_fn			tracing;
-	void				*tracing_arg;
+	aslr_room_fn			room;
+	void				*arg;
 	struct aslr_spaces		*spaces;
+	/* Of the last record. */
+	struct aslr_view		view;
 	struct aslr_attrs		attrs;
 	/* By evsel->core.idx. Without fields where no sample was seen. */
 	struct aslr_format		*formats;
@@ -68,9 +71,9 @@ struct aslr {
 	DECLARE_BITMAP(rewritten_feats, HEADER_FEAT_BITS);
 };
 
-/* Where the addresses of a record are. Guests are machines named by their pid. */
-static struct aslr_view aslr__view(struct aslr *aslr, const union perf_event *event,
-				   u32 machine_pid, s32 pid, u8 cpumode)
+/* Where the addresses of a record are, until the next is asked for.  Guests are machines. */
+static struct aslr_view *aslr__view(struct aslr *aslr, const union perf_event *event,
+				    u32 machine_pid, s32 pid, u8 cpumode)
 {
 	s32 guest = machine_pid;
 
@@ -80,13 +83,9 @@ static struct aslr_view aslr__view(struct aslr *aslr, const union perf_event *ev
 	else if (!guest && aslr_spaces__has_guest(aslr->spaces, pid))
 		guest = pid;
 
-	return (struct aslr_view) {
-		.spaces		= aslr->spaces,
-		.machine	= machine_pid ? (s32)machine_pid : HOST_KERNEL_ID,
-		.guest		= guest,
-		.pid		= pid,
-		.cpumode	= cpumode,
-	};
+	aslr_view__set(&aslr->view, machine_pid ? (s32)machine_pid : HOST_KERNEL_ID, guest, pid,
+		       cpumode);
+	return &aslr->view;
 }
 
 #ifdef HAVE_LIBTRACEEVENT
@@ -176,7 +175,7 @@ int aslr__finish(struct aslr *aslr)
 		return 0;
 	aslr->tracing_data = NULL;
 	ret = aslr__rewrite_feature(aslr, HEADER_TRACING_DATA, buf, &aslr->tracing_data_size) ?:
-	      aslr->tracing(aslr->tracing_arg, buf, aslr->tracing_data_size);
+	      aslr->tracing(aslr->arg, buf, aslr->tracing_data_size);
 	free(buf);
 	return min(ret, 0);
 }
@@ -197,7 +196,7 @@ static struct aslr_format *aslr__format(struct aslr *aslr, const struct evsel *e
 		aslr->nr_formats = idx + 1;
 	}
 	format = &aslr->formats[idx];
-	if (format->nr_fields || format->unknown)
+	if (format->nr_steps || format->unknown)
 		return format;
 
 	if (aslr_format__init(format, &evsel->core.attr)) {
@@ -219,21 +218,19 @@ static struct aslr_format *aslr__format(struct aslr *aslr, const struct evsel *e
 	return format;
 }
 
-/* Leaves in aslr->event what becomes of a sample.  Returns 1 if it is dropped. */
+/* Leaves in @out what becomes of a sample.  Returns 1 if it is dropped. */
 static int aslr__rewrite_sample(struct aslr *aslr, const union perf_event *event,
 				const struct evsel *evsel, struct aslr_view *view,
 				const struct aslr_format *format,
-				const struct aslr_frames *frames)
+				const struct aslr_frames *frames, union perf_event *out)
 {
-	int err = aslr->tracing_data ? aslr__finish(aslr) : 0;
+	int err;
 
-	if (err)
-		return err;
 	if (format->unknown) {
 		aslr->nr_dropped[PERF_RECORD_SAMPLE]++;
 		return 1;
 	}
-	err = aslr_sample__rewrite(format, view, event, aslr->event, frames, &aslr->stats);
+	err = aslr_sample__rewrite(format, view, event, out, frames, &aslr->stats);
 	if (err)
 		pr_debug("%s: sample doesn't fit its format\n",
 			 evsel__name((struct evsel *)evsel));
@@ -244,8 +241,8 @@ static int aslr__sample(const struct perf_tool *tool, union perf_event *event,
 			struct perf_sample *sample, struct evsel *evsel, struct machine *machine)
 {
 	struct aslr *aslr = container_of(tool, struct aslr, tool);
-	struct aslr_view view = aslr__view(aslr, event, sample->machine_pid, sample->pid,
-					   sample->cpumode);
+	struct aslr_view *view = aslr__view(aslr, event, sample->machine_pid, sample->pid,
+					    sample->cpumode);
 	const struct aslr_format *format = aslr__format(aslr, evsel);
 	struct aslr_frames frames = {};
 	int ret;
@@ -254,7 +251,8 @@ static int aslr__sample(const struct perf_tool *tool, union perf_event *event,
 		return -ENOMEM;
 	if (aslr->unwind && !format->unknown)
 		aslr_unwind__sample(aslr->unwind, &evsel->core.attr, sample, &frames);
-	ret = aslr__rewrite_sample(aslr, event, evsel, &view, format, &frames);
+	ret = aslr__finish(aslr) ?:
+	      aslr__rewrite_sample(aslr, event, evsel, view, format, &frames, aslr->event);
 	if (ret)
 		return min(ret, 0);
 	return aslr->next->sample(aslr->next, aslr->event, sample, evsel, machine);
@@ -265,7 +263,8 @@ static int aslr__raw_sample(const struct perf_tool *tool, union perf_event *even
 {
 	struct aslr *aslr = container_of(tool, struct aslr, tool);
 	const struct aslr_format *format = aslr__format(aslr, evsel);
-	struct aslr_view view;
+	struct aslr_view *view;
+	union perf_event *out;
 	int ret;
 
 	if (!format)
@@ -275,10 +274,15 @@ static int aslr__raw_sample(const struct perf_tool *tool, union perf_event *even
 
 	view = aslr__view(aslr, event, /*machine_pid=*/0, aslr_format__pid(format, event),
 			  event->header.misc & PERF_RECORD_MISC_CPUMODE_MASK);
-	ret = aslr__rewrite_sample(aslr, event, evsel, &view, format, /*frames=*/NULL);
+	ret = aslr__finish(aslr);
+	if (ret)
+		return ret;
+	/* Without frames it doesn't grow. */
+	out = aslr->room(aslr->arg, event->header.size) ?: aslr->event;
+	ret = aslr__rewrite_sample(aslr, event, evsel, view, format, /*frames=*/NULL, out);
 	if (ret)
 		return min(ret, 0);
-	return aslr->next->raw_sample(aslr->next, aslr->event, evsel);
+	return aslr->next->raw_sample(aslr->next, out, evsel);
 }
 
 /* What a decoder has to say of an address. The first format has no time. */
@@ -296,8 +300,8 @@ static int aslr__rewrite(struct aslr *aslr, const union perf_event *event,
 {
 	unsigned int type = event->header.type;
 	const struct aslr_record *record = aslr_record__find(type);
-	struct aslr_view view = aslr__view(aslr, event, sample->machine_pid, sample->pid,
-					   sample->cpumode);
+	struct aslr_view *view = aslr__view(aslr, event, sample->machine_pid, sample->pid,
+					    sample->cpumode);
 	int err = 1;
 
 	/* The header of a file is written at the end, events of a pipe come before. */
@@ -306,7 +310,7 @@ static int aslr__rewrite(struct aslr *aslr, const union perf_event *event,
 		aslr->attrs.mappings_to_come = false;
 	if (record->action != ASLR_DROP) {
 		memcpy(aslr->event, event, event->header.size);
-		err = aslr_record__rewrite(&view, aslr->event, attr);
+		err = aslr_record__rewrite(view, aslr->event, attr);
 		if (err < 0)
 			pr_debug("PERF_RECORD_%s doesn't fit its format\n", record->name);
 	}
@@ -614,8 +618,8 @@ static int aslr__finished_round(const struct perf_tool *tool, union perf_event *
 	return aslr->next->finished_round(aslr->next, aslr->event, oe);
 }
 
-struct aslr *aslr__new(const struct perf_tool *next, aslr_tracing_fn tracing, void *arg,
-		       bool unwind)
+struct aslr *aslr__new(const struct perf_tool *next, aslr_tracing_fn tracing, aslr_room_fn room,
+		       void *arg, bool unwind)
 {
 	struct aslr *aslr = zalloc(sizeof(*aslr));
 
@@ -624,7 +628,8 @@ struct aslr *aslr__new(const struct perf_tool *next, aslr_tracing_fn tracing, vo
 
 	aslr->next = next;
 	aslr->tracing = tracing;
-	aslr->tracing_arg = arg;
+	aslr->room = room;
+	aslr->arg = arg;
 	aslr->no_unwind = !unwind;
 	aslr->spaces = aslr_spaces__new();
 	/* Frames are there before what makes room for them isn't any more. */
@@ -633,6 +638,7 @@ struct aslr *aslr__new(const struct perf_tool *next, aslr_tracing_fn tracing, vo
 		aslr__delete(aslr);
 		return NULL;
 	}
+	aslr->view.spaces = aslr->spaces;
 	aslr->attrs.spaces = aslr->spaces;
 	aslr->attrs.mappings_to_come = true;
 

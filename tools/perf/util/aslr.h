@@ -24,12 +24,18 @@ struct perf_tool;
 typedef int (*aslr_tracing_fn)(void *arg, void *buf, size_t size);
 
 /*
- * @next gets what is passed on, but for tracing data, which doesn't fit in a record
- * and goes to @tracing with @arg.  User stacks become call chains if @unwind, for
- * which the binaries are read.  NULL when out of memory.
+ * Where a record of up to @size bytes may be made that is passed on next, so that
+ * nobody has to copy it.  NULL if there is no such place, or after an error.
  */
-struct aslr *aslr__new(const struct perf_tool *next, aslr_tracing_fn tracing, void *arg,
-		       bool unwind);
+typedef void *(*aslr_room_fn)(void *arg, size_t size);
+
+/*
+ * @next gets what is passed on, but for tracing data, which doesn't fit in a record
+ * and goes to @tracing.  Both that and @room get @arg.  User stacks become call
+ * chains if @unwind, for which the binaries are read.  NULL when out of memory.
+ */
+struct aslr *aslr__new(const struct perf_tool *next, aslr_tracing_fn tracing, aslr_room_fn room,
+		       void *arg, bool unwind);
 void aslr__delete(struct aslr *aslr);
 
 /*
