@@ -426,51 +426,68 @@ static int test__aslr_record_tasks(struct test_suite *t __maybe_unused, int subt
 	return TEST_OK;
 }
 
-/* Each format, with and without a kernel's address. */
+/* Each format, of the host and of a guest, whatever was looked at before. */
 static int test__aslr_record_auxtrace_error(struct test_suite *t __maybe_unused,
 					    int subtest __maybe_unused)
 {
 	static const struct {
+		u32		fmt;
 		size_t		text;
 		size_t		size;
+		u32		machine_pid;
 		u64		ip;
 		enum where	where;
-	} formats[] = {
-		{ offsetof(union perf_event, auxtrace_error.time), 64, LIB + 1, USER },
-		{ offsetof(union perf_event, auxtrace_error.msg), 72, TEXT + 1, KERNEL },
-		{ offsetof(union perf_event, auxtrace_error.msg),
-		  sizeof(struct perf_record_auxtrace_error), LIB + 1, GUEST_USER },
+	} rows[] = {
+		{ 0, offsetof(union perf_event, auxtrace_error.time), 64, 0, LIB + 1, USER },
+		{ 1, offsetof(union perf_event, auxtrace_error.msg), 72, 0, TEXT + 1, KERNEL },
+		{ 2, offsetof(union perf_event, auxtrace_error.msg),
+		  sizeof(struct perf_record_auxtrace_error), GUEST, LIB + 1, GUEST_USER },
+		{ 2, offsetof(union perf_event, auxtrace_error.msg),
+		  sizeof(struct perf_record_auxtrace_error), 0, LIB + 1, USER },
+		{ 2, offsetof(union perf_event, auxtrace_error.msg),
+		  sizeof(struct perf_record_auxtrace_error), 0, TEXT + 1, KERNEL },
+		{ 3, offsetof(union perf_event, auxtrace_error.msg),
+		  sizeof(struct perf_record_auxtrace_error), 0, TEXT + 1, KERNEL },
 	};
 
-	for (unsigned int fmt = 0; fmt <= ARRAY_SIZE(formats); fmt++) {
-		unsigned int last = min_t(unsigned int, fmt, ARRAY_SIZE(formats) - 1);
-		size_t text = formats[last].text, size = formats[last].size;
+	for (unsigned int i = 0; i < ARRAY_SIZE(rows); i++) {
+		size_t text = rows[i].text, size = rows[i].size;
 		union perf_event *event = new_event(PERF_RECORD_AUXTRACE_ERROR, 0, size);
 		struct perf_record_auxtrace_error *error = &event->auxtrace_error;
-		struct aslr_view view = new_view();
+		struct aslr_view view = { .spaces = aslr_spaces__new() };
 		int err;
 
-		TEST_ASSERT_VAL("out of memory", event && view.spaces);
+		TEST_ASSERT_VAL("out of memory", event && view.spaces &&
+				aslr_spaces__new_process(view.spaces, HOST_KERNEL_ID, PID) &&
+				aslr_spaces__new_process(view.spaces, GUEST, PID));
+		aslr_view__set(&view, HOST_KERNEL_ID, /*guest=*/0, /*pid=*/-1, /*cpumode=*/0);
+		for (u8 mode = 0; mode <= PERF_RECORD_MISC_CPUMODE_MASK; mode++)
+			aslr_view__space(&view, mode);
 		put_text(event, text, "Overflow");
 		error->pid = PID;
-		error->fmt = fmt;
-		error->ip = formats[last].ip;
-		if (fmt > 1)
-			error->machine_pid = GUEST;
+		error->fmt = rows[i].fmt;
+		error->ip = rows[i].ip;
+		if (rows[i].fmt > 1)
+			error->machine_pid = rows[i].machine_pid;
 		err = aslr_record__rewrite(&view, event, NULL);
-		if (fmt == ARRAY_SIZE(formats)) {
+		if (rows[i].fmt > 2) {
 			TEST_ASSERT_VAL("unknown format", err == 1);
 		} else {
 			TEST_ASSERT_VAL("rewrite", !err && event->header.size == size &&
-					is_image(view.spaces, formats[fmt].where,
-						 formats[fmt].ip, error->ip));
+					is_image(view.spaces, rows[i].where, rows[i].ip,
+						 error->ip));
 			TEST_ASSERT_VAL("padding", !strcmp((void *)event + text, "Overflow") &&
 					!*((char *)event + text + sizeof("Overflow")) &&
 					!*((char *)event + min(size, text + 64) - 1));
-			TEST_ASSERT_VAL("guest", fmt < 2 || (error->machine_pid == GUEST &&
-							     error->vcpu == -1U));
+			TEST_ASSERT_VAL("guest", rows[i].fmt < 2 ||
+					(error->machine_pid == rows[i].machine_pid &&
+					 error->vcpu == -1U));
+			aslr_view__set(&view, HOST_KERNEL_ID, /*guest=*/0, PID, /*cpumode=*/0);
+			TEST_ASSERT_VAL("the next record's",
+					aslr_view__space(&view, PERF_RECORD_MISC_USER) ==
+					where_space(view.spaces, USER));
 			event->header.size = size - 8;
-			TEST_ASSERT_VAL("guest cut off", fmt < 2 ||
+			TEST_ASSERT_VAL("guest cut off", rows[i].fmt < 2 ||
 					aslr_record__rewrite(&view, event, NULL) == -EINVAL);
 			event->header.size = size;
 			memset((void *)event + text, 'a', size - text);

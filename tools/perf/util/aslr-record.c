@@ -283,6 +283,7 @@ static int rewrite_auxtrace_error(struct aslr_view *view, union perf_event *even
 	size_t end = min_t(size_t, error->header.size, text + MAX_AUXTRACE_ERROR_MSG);
 	size_t size = error->fmt == 2 ? sizeof(*error) : end;
 	struct aslr_space *space;
+	s32 machine = view->machine;
 	u64 ip = error->ip;
 	char *pos;
 	int err;
@@ -297,9 +298,9 @@ static int rewrite_auxtrace_error(struct aslr_view *view, union perf_event *even
 
 	memset(pos, 0, (char *)error + end - pos);
 	error->header.size = size;
-	if (error->fmt == 2)
-		view->machine = error->machine_pid;
-	view->pid = error->pid;
+	if (error->fmt == 2 && error->machine_pid)
+		machine = error->machine_pid;
+	aslr_view__set(view, machine, view->guest, error->pid, view->cpumode);
 	space = aslr_view__space_of(view, ip);
 	err = space ? aslr_space__translate(space, ip, &ip) : -ENOMEM;
 	error->ip = ip;

@@ -63,7 +63,8 @@ int aslr_spaces__add_text(struct aslr_spaces *spaces, s32 machine, u64 start, u6
 
 /*
  * The address spaces that a record speaks of.  Those of @mode, one of
- * PERF_RECORD_MISC_CPUMODE_MASK's, are looked up on first use.
+ * PERF_RECORD_MISC_CPUMODE_MASK's, are looked up on first use.  Who it is of is for
+ * aslr_view__set() to change, and for nobody else.
  */
 struct aslr_view {
 	struct aslr_spaces	*spaces;

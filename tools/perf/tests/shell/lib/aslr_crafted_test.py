@@ -155,6 +155,17 @@ class Crafted(unittest.TestCase):
             with self.subTest(options=options):
                 self.assertEqual(self.inject(*options).returncode, 0)
 
+    def test_thread_of_others(self):
+        """A thread that is told of as one of this and that process"""
+        gen = two_events(('IP TID TIME IDENTIFIER',) * 2)
+        for time, pid in enumerate((101, 102, 101)):
+            gen.event('FORK', misc=0, pid=pid, ppid=pid, tid=102, ptid=pid, time=time + 2,
+                      sample_id={'pid': pid, 'tid': 102, 'time': time + 2, 'identifier': 7})
+        gen.write(self.orig)
+        for options in ('-b',), ('-s',):
+            with self.subTest(options=options):
+                self.assertEqual(self.inject(*options).returncode, 0)
+
     def test_trace_data(self):
         gen = craft(ORIG, trace=struct.pack('<QQ', ORIG['exe'], ORIG['kernel']))
         gen.write(self.orig)
