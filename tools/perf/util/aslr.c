@@ -745,8 +745,11 @@ int aslr__rewrite_header(struct aslr *aslr, struct perf_session *session)
 	int feat, err;
 
 	aslr->session = session;
-	aslr->attrs.pmu_mappings = header->env.pmu_mappings;
-	aslr->attrs.nr_pmu_mappings = header->env.nr_pmu_mappings;
+	/* Else they may be those of this machine, which perf asks for them on AMD's CPUs. */
+	if (perf_header__has_feat(header, HEADER_PMU_MAPPINGS)) {
+		aslr->attrs.pmu_mappings = header->env.pmu_mappings;
+		aslr->attrs.nr_pmu_mappings = header->env.nr_pmu_mappings;
+	}
 
 	evlist__for_each_entry(session->evlist, evsel) {
 		err = aslr__prepare_unwind(aslr, &evsel->core.attr) ?:

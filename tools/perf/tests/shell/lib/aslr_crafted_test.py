@@ -155,6 +155,26 @@ class Crafted(unittest.TestCase):
             with self.subTest(options=options):
                 self.assertEqual(self.inject(*options).returncode, 0)
 
+    def test_pmus_of_this_machine(self):
+        """They say nothing of a profile that names none"""
+        path = '/sys/bus/event_source/devices/uprobe/type'
+        if not os.path.exists(path):
+            self.skipTest(f'no {path}')
+        with open(path, encoding='ascii') as file:
+            pmu = int(file.read())
+        for pipe in False, True:
+            with self.subTest(pipe=pipe):
+                gen = PerfDataGen()
+                attr = gen.attr('event', type=pmu, config2=0x113611361136, ids=[7],
+                                sample_type='IP TID TIME IDENTIFIER', sample_id_all=1)
+                gen.feature('CPUID', gen.string('AuthenticAMD,25,17,1'))
+                gen.feature('ARCH', gen.string('x86_64'))
+                gen.sample(attr, ip=ORIG['exe'], pid=100, tid=100, time=2000, identifier=7)
+                gen.write(self.orig, pipe=pipe)
+                self.assertEqual(self.inject().returncode, 0)
+                with open(self.safe, 'rb') as file:
+                    self.assertNotIn(struct.pack('<Q', 0x113611361136), file.read())
+
     def test_thread_of_others(self):
         """A thread that is told of as one of this and that process"""
         gen = two_events(('IP TID TIME IDENTIFIER',) * 2)
