@@ -107,7 +107,9 @@ static inline struct aslr_space *aslr_view__space_in(struct aslr_view *view, u8 
 {
 	bool user = mode == PERF_RECORD_MISC_USER || mode == PERF_RECORD_MISC_GUEST_USER;
 
-	return user && addr >> 63 ? aslr_view__upper_space(view, mode) : aslr_view__space(view, mode);
+	if (user && addr >> 63)
+		return aslr_view__upper_space(view, mode);
+	return aslr_view__space(view, mode);
 }
 
 /*
