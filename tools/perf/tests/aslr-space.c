@@ -1653,6 +1653,36 @@ static int test__aslr_runs(struct test_suite *t __maybe_unused, int subtest __ma
 	return TEST_OK;
 }
 
+/* A range that is where it goes to, as all are in what was rewritten before. */
+static int test__aslr_again(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
+{
+	struct aslr_known *known = aslr_known__new();
+	struct aslr_space *space = aslr_space__new(ASLR_SPACE__USER, known);
+	u64 image, other, images[4], nr_changed = 0;
+
+	TEST_ASSERT_VAL("out of memory", known && space);
+	TEST_ASSERT_VAL("first", !aslr_space__add(space, LIB, LIB + 4095, &image));
+	aslr_space__delete(space);
+
+	space = aslr_space__new(ASLR_SPACE__USER, known);
+	TEST_ASSERT_VAL("out of memory", space);
+	TEST_ASSERT_VAL("first", !aslr_space__add(space, image, image + 4095, &other));
+	TEST_ASSERT_VAL("there", other == image);
+	TEST_ASSERT_VAL("other", !aslr_space__add(space, LIB, LIB + 4095, &other));
+	for (unsigned int i = 0; i < 3; i++) {
+		const u64 addrs[] = { image + 8, LIB + 8, image + 16, LIB + 16 };
+
+		TEST_ASSERT_VAL("number", aslr_space__translate_all(space, addrs, 4, images,
+								    &nr_changed) == 4);
+		TEST_ASSERT_VAL("images", images[0] == addrs[0] && images[1] == other + 8 &&
+				images[2] == addrs[2] && images[3] == other + 16);
+		TEST_ASSERT_VAL("count", nr_changed == 2 * (i + 1));
+	}
+	aslr_space__delete(space);
+	aslr_known__delete(known);
+	return TEST_OK;
+}
+
 /* What is taken for a heap, or a 32-bit task, if it isn't sure which the program is. */
 static int test__aslr_lost(struct test_suite *t __maybe_unused, int subtest __maybe_unused)
 {
@@ -1751,6 +1781,7 @@ static struct test_case tests__aslr_space[] = {
 	TEST_CASE("aslr lost records", aslr_lost),
 	TEST_CASE("aslr vsyscall page", aslr_vsyscall),
 	TEST_CASE("aslr runs of call chain entries", aslr_runs),
+	TEST_CASE("aslr ranges that stay", aslr_again),
 	TEST_CASE("aslr random calls", aslr_random),
 	{ .name = NULL, }
 };

@@ -50,17 +50,19 @@ static int keep(struct aslr_rewrite *rw, u64 nr)
 /* Fields of one word each: too few for a call, or for what compilers make of such a loop. */
 static int keep_words(struct aslr_rewrite *rw, unsigned int nr)
 {
-	const u64 *in = rw->in;
+	const u64 *in = rw->in, *end = in + nr;
 	u64 *out = rw->out;
 
 	if (!has(rw, nr))
 		return -EINVAL;
-	for (unsigned int i = 0; i < nr; i++) {
-		out[i] = in[i];
+	if (nr & 1)
+		*out++ = *in++;
+	for (; in < end; in += 2, out += 2) {
+		memcpy(out, in, 2 * sizeof(*in));
 		barrier();
 	}
-	rw->in += nr;
-	rw->out += nr;
+	rw->in = in;
+	rw->out = out;
 	return 0;
 }
 
@@ -488,12 +490,11 @@ int aslr_sample__rewrite(const struct aslr_format *format, struct aslr_view *vie
 		.end	= array + size / sizeof(u64),
 		.out	= (void *)out->sample.array,
 	};
+	const struct aslr_step *step = format->steps, *end = step + format->nr_steps;
 	u64 *run = rw.out;
 	int err;
 
-	for (unsigned int i = 0; i < format->nr_steps; i++) {
-		const struct aslr_step *step = &format->steps[i];
-
+	for (; step < end; step++) {
 		if (step->nr_words) {
 			run = rw.out;
 			err = keep_words(&rw, step->nr_words);

@@ -21,16 +21,17 @@
 /* Addresses that all move by the same distance. */
 struct aslr_hit {
 	u64	start;
-	u64	last_offset;
+	u64	size;
 	u64	delta;
 };
 
-/* Returns whether @addr is in @hit. *@image is its image, or anything. */
-static __always_inline bool aslr_hit__translate(const struct aslr_hit *hit, u64 addr, u64 *image)
+static __always_inline bool aslr_hit__has(const struct aslr_hit *hit, u64 addr)
 {
-	*image = addr + hit->delta;
-	return addr - hit->start <= hit->last_offset;
+	return addr - hit->start < hit->size;
 }
+
+/* Has no address, and a delta unlike that of those which stay where they are. */
+static const struct aslr_hit no_hit = { .delta = 1 };
 
 /* Terabytes that may be near to something or not, see aslr_space__is_near(). */
 #define ASLR_NEAR_TIBS	128
@@ -44,9 +45,8 @@ static __always_inline bool aslr_hit__translate(const struct aslr_hit *hit, u64 
 static const u8 usual_tibs[] = { PROGRAM_TIB, PROGRAM_TIB + 1, 0x7e, 0x7f };
 
 struct aslr_space {
-	/* The ranges that were last looked up: before that 0, which stays. And the last of them. */
+	/* The last two ranges that were looked up, the last one first, if in the same half. */
 	struct aslr_hit		hits[2];
-	unsigned int		last_hit;
 	const struct aslr_zone	*zones;
 	struct aslr_ranges	*ranges;
 	struct aslr_pages	pages;
@@ -271,7 +271,8 @@ static int aslr_space__unshare(struct aslr_space *space)
 {
 	struct aslr_ranges *clone;
 
-	memset(space->hits, 0, sizeof(space->hits));
+	space->hits[0] = no_hit;
+	space->hits[1] = no_hit;
 	if (refcount_read(&RC_CHK_ACCESS(space->ranges)->refcnt) == 1)
 		return 0;
 
@@ -570,11 +571,13 @@ static void aslr_space__set_hit(struct aslr_space *space, const struct aslr_rang
 			      range->last >= ASLR_VSYSCALL) ||
 	    range->last >= PERF_CONTEXT_MAX || (range->start ^ range->last) >> 63)
 		return;
-	space->last_hit ^= 1;
-	space->hits[space->last_hit] = (struct aslr_hit) {
-		.start		= range->start,
-		.last_offset	= range->last - range->start,
-		.delta		= aslr_range__delta(range),
+	if ((space->hits[0].start ^ range->start) >> 63)
+		space->hits[0].size = 0;
+	space->hits[1] = space->hits[0];
+	space->hits[0] = (struct aslr_hit) {
+		.start	= range->start,
+		.size	= range->last - range->start + 1,
+		.delta	= aslr_range__delta(range),
 	};
 }
 
@@ -607,11 +610,11 @@ static noinline int aslr_space__translate_miss(struct aslr_space *space, u64 add
 static __always_inline int __aslr_space__translate(struct aslr_space *space, u64 addr, bool sure,
 						   u64 *image)
 {
-	if (likely(aslr_hit__translate(&space->hits[space->last_hit], addr, image)))
-		return 0;
-	if (aslr_hit__translate(&space->hits[!space->last_hit], addr, image)) {
-		space->last_hit ^= 1;
-		return 0;
+	for (unsigned int i = 0; i < ARRAY_SIZE(space->hits); i++) {
+		if (aslr_hit__has(&space->hits[i], addr)) {
+			*image = addr + space->hits[i].delta;
+			return 0;
+		}
 	}
 	return aslr_space__translate_miss(space, addr, sure, image);
 }
@@ -621,46 +624,63 @@ int aslr_space__translate(struct aslr_space *space, u64 addr, u64 *image)
 	return __aslr_space__translate(space, addr, /*sure=*/true, image);
 }
 
-/* What is tried first: the last one, or 0 if that is in the other half, unlike @addr. */
-static __always_inline struct aslr_hit aslr_space__hit(const struct aslr_space *space, u64 addr)
-{
-	struct aslr_hit hit = space->hits[space->last_hit];
-
-	return (hit.start ^ addr) >> 63 ? (struct aslr_hit) {} : hit;
-}
-
 s64 aslr_space__translate_all(struct aslr_space *space, const u64 *addrs, u64 nr, u64 *images,
 			      u64 *nr_changed)
 {
-	u64 first = *addrs & BIT_ULL(63);
-	u64 last_offset = (first ? PERF_CONTEXT_MAX : BIT_ULL(63)) - first - 1;
-	const u64 *pos = addrs, *end = addrs + nr;
-	struct aslr_hit hit = aslr_space__hit(space, first);
-	int err;
+	/* For all of them to be in registers. */
+	struct aslr_hit hit = space->hits[0], other = space->hits[1], tmp;
+	u64 i, nr_same = 0;
+	bool stays = false;
 
-	for (;;) {
-		const u64 *begin = pos;
+	if ((hit.start ^ *addrs) >> 63) {
+		hit.size = 0;
+		other.size = 0;
+	}
+	for (i = 0; i < nr; i++) {
+		u64 addr = addrs[i];
+		int err;
 
-		while (pos < end && aslr_hit__translate(&hit, *pos, images)) {
-			pos++;
-			images++;
-		}
-		*nr_changed += hit.delta ? pos - begin : 0;
-		if (pos == end)
-			return nr;
-		/* Many call chains end with zeros. */
-		if (!*pos) {
-			*images++ = *pos++;
+		if (likely(aslr_hit__has(&hit, addr))) {
+			images[i] = addr + hit.delta;
 			continue;
 		}
-		if (*pos - first > last_offset)
-			return pos - addrs;
-		err = __aslr_space__translate(space, *pos, /*sure=*/true, images);
+		if (likely(aslr_hit__has(&other, addr))) {
+			images[i] = addr + other.delta;
+			tmp = hit;
+			hit = other;
+			other = tmp;
+			continue;
+		}
+		/* Many call chains end with zeros. */
+		if (!addr) {
+			images[i] = 0;
+			nr_same++;
+			continue;
+		}
+		if ((addr ^ *addrs) >> 63 || addr >= PERF_CONTEXT_MAX)
+			break;
+		err = aslr_space__translate_miss(space, addr, /*sure=*/true, &images[i]);
 		if (err)
 			return err;
-		*nr_changed += *images++ != *pos++;
-		hit = aslr_space__hit(space, first);
+		nr_same += images[i] == addr;
+		if (aslr_hit__has(&space->hits[0], addr)) {
+			stays |= !other.delta;
+			other = hit;
+			hit = space->hits[0];
+		}
 	}
+	if (hit.size) {
+		space->hits[0] = hit;
+		space->hits[1] = other;
+	}
+	/* Some do if the profile was rewritten before. */
+	if (stays || !hit.delta || !other.delta) {
+		nr_same = 0;
+		for (u64 j = 0; j < i; j++)
+			nr_same += images[j] == addrs[j];
+	}
+	*nr_changed += i - nr_same;
+	return i;
 }
 
 int aslr_space__translate_unsure(struct aslr_space *space, u64 addr, u64 *image)

@@ -155,13 +155,10 @@ bool aslr_spaces__has_guest(const struct aslr_spaces *spaces, s32 id)
 	return false;
 }
 
-/* NULL when out of memory. */
-static struct aslr_machine *aslr_spaces__machine(struct aslr_spaces *spaces, s32 id)
+static noinline struct aslr_machine *aslr_spaces__findnew_machine(struct aslr_spaces *spaces,
+								  s32 id)
 {
-	struct aslr_machine *machine = spaces->last;
-
-	if (machine && machine->id == id)
-		return machine;
+	struct aslr_machine *machine;
 
 	list_for_each_entry(machine, &spaces->machines, node) {
 		if (machine->id == id) {
@@ -170,6 +167,14 @@ static struct aslr_machine *aslr_spaces__machine(struct aslr_spaces *spaces, s32
 		}
 	}
 	return spaces->last = aslr_spaces__new_machine(spaces, id);
+}
+
+/* NULL when out of memory. */
+static inline struct aslr_machine *aslr_spaces__machine(struct aslr_spaces *spaces, s32 id)
+{
+	if (spaces->last && spaces->last->id == id)
+		return spaces->last;
+	return aslr_spaces__findnew_machine(spaces, id);
 }
 
 static struct aslr_space *aslr_spaces__findnew(struct aslr_spaces *spaces,

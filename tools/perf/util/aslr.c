@@ -166,18 +166,22 @@ int aslr__hold_tracing_data(struct aslr *aslr, void *buf, size_t size)
 	return 0;
 }
 
-int aslr__finish(struct aslr *aslr)
+/* What was held goes out, before what comes after it. */
+static noinline int aslr__pass_tracing_data(struct aslr *aslr)
 {
 	void *buf = aslr->tracing_data;
 	int ret;
 
-	if (!buf)
-		return 0;
 	aslr->tracing_data = NULL;
 	ret = aslr__rewrite_feature(aslr, HEADER_TRACING_DATA, buf, &aslr->tracing_data_size) ?:
 	      aslr->tracing(aslr->arg, buf, aslr->tracing_data_size);
 	free(buf);
 	return min(ret, 0);
+}
+
+int aslr__finish(struct aslr *aslr)
+{
+	return aslr->tracing_data ? aslr__pass_tracing_data(aslr) : 0;
 }
 
 static struct aslr_format *aslr__format(struct aslr *aslr, const struct evsel *evsel)
