@@ -82,7 +82,7 @@ audit: ## look for addresses of ORIG in SAFE: make audit ORIG=perf.data SAFE=saf
 demo: perf ## record a forking program, make it safe, show that the reports agree
 	@scripts/demo.sh
 
-bench: perf perf-base ## time and memory of --aslr against the base and cp (BENCH=--quick: in two minutes)
+bench: perf perf-base ## time and memory of --aslr against the base and cp (BENCH=--quick: smaller inputs, half a minute)
 	@python3 scripts/bench.py $(BENCH)
 
 test: $(build)/deps.stamp ## build perf and perf-asan and run every test

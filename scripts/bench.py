@@ -6,10 +6,11 @@ Each input's commands run in turn, several times; a ratio is the median of those
 What is timed is whole processes.  The host of a virtual machine may take memory back that is
 free for a second or two, and then it is slow to write to.  So that none gets what the one
 before it has left, those that write much start either right after a copy of the input was
-written and deleted ("used" memory), or after a pause ("fresh").  Peak anonymous memory,
-which leaves out the mapped input, is looked up while a run goes on that isn't timed.  All
-results are in the directory of --dir: runs.csv, table.md (for README.md), table.txt (for the
-cover letter), and the plot bench.svg.
+written and deleted ("used" memory), or after a pause ("fresh").  Where it is only the CPU time
+that counts, the output goes to /dev/null.  Peak anonymous memory, which leaves out the mapped
+input, is looked up while a run goes on that isn't timed.  All results are in the directory of
+--dir: runs.csv, table.md (for README.md), table.txt (for the cover letter), and the plot
+bench.svg.
 """
 import argparse
 import csv
@@ -23,8 +24,9 @@ import subprocess
 import sys
 import time
 
-# What memory the output of a run gets, see above.  Nothing is done for who writes little.
-USED, FRESH, ANY = 'used', 'fresh', 'any'
+# What memory the output of a run gets, see above, or that it goes to /dev/null: then only what
+# the run itself takes is timed.
+USED, FRESH, NONE = 'used', 'fresh', 'none'
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(HERE)
@@ -33,7 +35,7 @@ MB = 1000000
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split('\n', maxsplit=1)[0])
-    parser.add_argument('--quick', action='store_true', help='small inputs, some two minutes')
+    parser.add_argument('--quick', action='store_true', help='small inputs, half a minute')
     parser.add_argument('--runs', type=int, help='turns of each input [5, quick 3]')
     parser.add_argument('--sizes', help='MB of the recordings, each four times the one before '
                                         '[12,49,196,783; quick 10,40]')
@@ -92,12 +94,13 @@ class Bench:
                         *map(str, rest)], check=True)
         return os.path.getsize(self.path(name))
 
-    def command(self, what, name):
-        return {'cp': ['cp', self.path(name), self.out],
-                'base': [self.args.base, 'inject', '-i', self.path(name), '-o', self.out],
-                'plain': [self.args.perf, 'inject', '-i', self.path(name), '-o', self.out],
+    def command(self, what, name, memory=USED):
+        out = '/dev/null' if memory == NONE else self.out
+        return {'cp': ['cp', self.path(name), out],
+                'base': [self.args.base, 'inject', '-i', self.path(name), '-o', out],
+                'plain': [self.args.perf, 'inject', '-i', self.path(name), '-o', out],
                 'aslr': [self.args.perf, 'inject', '--aslr', '-i', self.path(name),
-                         '-o', self.out]}[what]
+                         '-o', out]}[what]
 
     def memories(self):
         return [USED, FRESH] if self.args.pause else [USED]
@@ -111,14 +114,14 @@ class Bench:
         elif memory == FRESH:
             time.sleep(self.args.pause)
 
-    def start(self, what, name):
-        return subprocess.Popen(self.command(what, name), stdin=subprocess.DEVNULL,
+    def start(self, what, name, memory):
+        return subprocess.Popen(self.command(what, name, memory), stdin=subprocess.DEVNULL,
                                 stderr=subprocess.DEVNULL)
 
     def time(self, what, name, turn, memory):
         self.prepare(name, memory)
         start = time.monotonic()
-        child = self.start(what, name)
+        child = self.start(what, name, memory)
         _, status, usage = os.wait4(child.pid, 0)
         wall = time.monotonic() - start
         child.returncode = os.waitstatus_to_exitcode(status)
@@ -126,11 +129,11 @@ class Bench:
             sys.exit(f'{" ".join(self.command(what, name))}: exit status {child.returncode}')
         return Run(f'{what} {name}', memory, os.path.getsize(self.path(name)), turn, wall, usage)
 
-    def turns(self, names, whats, memory=ANY):
+    def turns(self, names, whats, memory=NONE):
         """Run the commands on the inputs in turn"""
         each = [(what, name) for name in names for what in whats]
         for what, name in each:
-            self.time(what, name, 0, ANY)
+            self.time(what, name, 0, NONE)
         for turn in range(1, self.args.runs + 1):
             for what, name in each:
                 self.runs.append(self.time(what, name, turn, memory))
@@ -143,8 +146,8 @@ class Bench:
 
     def peak_anon(self, what, name):
         """In bytes"""
-        self.prepare(name, ANY)
-        child = self.start(what, name)
+        self.prepare(name, NONE)
+        child = self.start(what, name, USED)
         peak = 0
         while child.poll() is None:
             try:
@@ -159,21 +162,18 @@ class Bench:
         print(f'{what:6} {name:14} peak anonymous memory {peak / MB:.1f} MB', flush=True)
         return peak
 
-    def of(self, what, name, memory=ANY):
+    def of(self, what, name, memory=NONE):
         return [run for run in self.runs if run.name == f'{what} {name}' and
                 run.memory == memory]
 
-    def walls(self, what, name, memory=ANY):
+    def walls(self, what, name, memory=NONE):
         return [run.wall for run in self.of(what, name, memory)]
 
-    def wall(self, what, name, memory=ANY):
+    def wall(self, what, name, memory=NONE):
         return statistics.median(self.walls(what, name, memory))
 
-    def cpu(self, what, name, memory=ANY):
+    def cpu(self, what, name, memory=NONE):
         return statistics.median(run.user + run.sys for run in self.of(what, name, memory))
-
-    def user(self, what, name, memory=ANY):
-        return statistics.median(run.user for run in self.of(what, name, memory))
 
     def ratio(self, memory, what, name, other, other_name=None):
         return statistics.median(a / b for a, b in zip(
@@ -279,21 +279,21 @@ def many_processes(bench):
         bench.make(name, 'forks', count, mappings)
         bench.turns([name], ['aslr'])
         anon[count] = bench.peak_anon('aslr', name)
-        # The system's time is that of the output's pages.
-        took[count] = bench.user('aslr', name)
+        took[count] = bench.cpu('aslr', name)
         bench.drop(name)
     # perf itself has to start: what more processes take.
     value = (took[nr] - took[few]) / (nr - few) / ((took[few] - took[1]) / (few - 1))
-    return [Row(f'user time per process, {nr} against {few}', 1, [value], slack=0.05),
+    return [Row(f'CPU time per process, {nr} against {few}', 1, [value], slack=0.05),
             Row(f'memory, {nr} processes against {few}', 1, [anon[nr] / anon[few]],
                 slack=0.05)]
 
 
 def many_mappings(bench):
     lookups = bench.args.lookups
-    one, some, many = 1, 12500, 50000
+    # As many as a small program has, which is when all of them are searched.
+    few, some, many = 16, 12500, 50000
     each = {}
-    for nr in (one, some, many):
+    for nr in (few, some, many):
         # The mappings themselves don't count: what more lookups take.
         less, more = f'{nr}-mappings-less', f'{nr}-mappings'
         bench.make(less, 'jit', nr, lookups // 10)
@@ -306,7 +306,7 @@ def many_mappings(bench):
         bench.drop(more)
     rows = []
     # A search takes so many steps; what a step takes depends on the CPU's caches.
-    for nr, goal in (some, 1.5), (one, math.log2(many)):
+    for nr, goal in (some, 1.5), (few, math.log2(many) / math.log2(few)):
         rows.append(Row(f'CPU time per lookup, {many} mappings against {nr}', goal,
                         [each[many] / each[nr]]))
     return rows
