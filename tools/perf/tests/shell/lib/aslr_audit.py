@@ -37,8 +37,8 @@ Not secret: below 64 KiB, PERF_CONTEXT_* markers, the vsyscall page.
 
 What counts as a find in SAFE
     Sure and from 4 GiB on    every hit, at any byte offset, in whatever it is.
-                But process and thread numbers: two of some 32,600 side by side name a
-                page of an arena at 0x7fXX00000000.
+                But process and thread numbers: one of some 32,600 with any 4 bytes before
+                it may name a page at 0x7fXXxxxxxxxx, of which there are many.
     All others  Below 4 GiB a non-PIE program at 0x400000 has the pages of ordinary
                 lengths, periods, ids and file offsets.  And what is an address by
                 its look only, in no known mapping, may be nonsense: low-entropy bytes
@@ -391,13 +391,16 @@ class Places:
         return 'gap', offset, size, OPAQUE
 
 
-def is_task_numbers(places, offset, value, size):
-    """Whether a hit is two process or thread numbers"""
+def is_task_number(places, offset, value, size):
+    """Whether the upper half of a hit is a process or thread number, and the lower one if it may"""
     places.at(offset, size)
     numbers = {pos for name, start, length, _ in places.last[1] or () if name in TASK_NUMBERS
                for pos in range(start, start + length, 4)}
-    return {offset, offset + 4} <= numbers and \
-        max(value >> 32, value & (1 << 32) - 1) <= PID_MAX
+    lower, upper = offset, offset + 4
+    if places.data and places.data.endian == '>':
+        lower, upper = upper, lower
+    return upper in numbers and value >> 32 <= PID_MAX and \
+        (lower not in numbers or value & (1 << 32) - 1 <= PID_MAX)
 
 
 def counts(field, offset, value, size, buf, is_text):
@@ -444,7 +447,7 @@ def search(secrets, stream, endian, data):
                           (True, text_hits(stream.buf, secrets))):
         for offset, value, size in hits:
             sure = value >= 4 * GIB and value >> 12 not in secrets.doubtful
-            sure = sure and (is_text or not is_task_numbers(places, offset, value, size))
+            sure = sure and (is_text or not is_task_number(places, offset, value, size))
             if sure or (counts(places.at(offset, size)[1], offset, value, size, stream.buf,
                                is_text) and not other_task(secrets, places, offset, value)):
                 yield Find(secrets, places, offset, value, size, is_text)

@@ -136,7 +136,7 @@ class AuditTest(Files):
         self.assertEqual(len(self.finds()), 1)
 
     def test_task_numbers(self):
-        """Two of them may be as an address, in their own fields"""
+        """One may be as the upper half of an address, in its own field"""
         numbers = 0x7f44 << 32 | 0x7f44
         for what, offset, finds in (('COMM', 8, 0), ('FORK', 8, 0), ('FORK', 16, 0),
                                     ('COMM', 9, 1), ('COMM', 12, 1), ('COMM', 16, 1)):
@@ -146,6 +146,20 @@ class AuditTest(Files):
             gen.write(self.orig)
             self.spoil(what, offset, numbers)
             self.assertEqual(bool(self.finds()), bool(finds), (what, offset))
+
+    def test_before_a_task_number(self):
+        """The end of a header is no lower half of an address, but all of it is one elsewhere"""
+        self.spoil('COMM', 8, 100 << 32 | 0x7f44)
+        safe = PerfData(self.safe)
+        start = next(rec.offset for rec in safe.records if rec.name == 'COMM')
+        value, = struct.unpack_from('<Q', safe.buf, start + 4)
+        gen = craft(ORIG)
+        gen.mmap2(pid=100, tid=100, start=value & -4096, len=0x1000, filename='/lib/a.so')
+        gen.write(self.orig)
+        self.assertEqual(value >> 32, 0x7f44)
+        self.assertEqual(self.finds(), [])
+        self.spoil('COMM', 16, value)
+        self.assertEqual(len(self.finds()), 1)
 
     def test_text_in_cmdline(self):
         for text in ('mem:0x7f1231004010', '7F1231004010:x', '-e probe+0x00000000000401abc',
