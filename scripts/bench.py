@@ -126,7 +126,8 @@ class Bench:
         wall = time.monotonic() - start
         child.returncode = os.waitstatus_to_exitcode(status)
         if child.returncode:
-            sys.exit(f'{" ".join(self.command(what, name))}: exit status {child.returncode}')
+            sys.exit(f'{" ".join(self.command(what, name, memory))}: '
+                     f'exit status {child.returncode}')
         return Run(f'{what} {name}', memory, os.path.getsize(self.path(name)), turn, wall, usage)
 
     def turns(self, names, whats, memory=NONE):

@@ -170,7 +170,7 @@ static u64 cpus(u32 i, u32 *state __maybe_unused)
 static const struct {
 	const char	*name;
 	u64		(*timestamp)(u32 i, u32 *state);
-	/* Events between two ends of rounds, none by which some come too late */
+	/* How many are of a round, 0 if some would come too late */
 	u32		round;
 } patterns[] = {
 	{ "ascending",	ascending,	100 },

@@ -45,7 +45,7 @@ static const struct aslr_hit no_hit = { .delta = 1 };
 static const u8 usual_tibs[] = { PROGRAM_TIB, PROGRAM_TIB + 1, 0x7e, 0x7f };
 
 struct aslr_space {
-	/* The last two ranges that were looked up, the last one first, if in the same half. */
+	/* The last two ranges that were looked up, if in the same half, in the order to try. */
 	struct aslr_hit		hits[2];
 	const struct aslr_zone	*zones;
 	struct aslr_ranges	*ranges;
