@@ -49,12 +49,13 @@ suites() {
 	done
 }
 
-# shell_tests PERF VARIANT: those of the tree that the series brings, on the perf that is first in PATH.
+# shell_tests PERF VARIANT [NAMES]: those of the tree that the series brings, on the perf that is first
+# in PATH, all of them or those with such names.
 shell_tests() {
 	bin=$PWD/build/test/bin-$2
 	mkdir -p "$bin"
 	ln -s "$(realpath "$1")" "$bin/perf"
-	tree_git diff --name-only --diff-filter=A base HEAD -- 'tools/perf/tests/shell/*.sh' \
+	tree_git diff --name-only --diff-filter=A base HEAD -- "tools/perf/tests/shell/${3:-*}.sh" \
 		':!tools/perf/tests/shell/lib' >build/test/shell-tests
 	while IFS= read -r file; do
 		run_test "$2: ${file#tools/perf/tests/}" \
@@ -81,7 +82,10 @@ if [ "$verdict" = ok ]; then
 	shell_tests build/perf-asan asan
 fi
 run_case 'make perf VARIANT=tsan' make perf VARIANT=tsan
-[ "$verdict" != ok ] || suites build/perf-tsan tsan scripts/perf-tests-threads
+if [ "$verdict" = ok ]; then
+	suites build/perf-tsan tsan scripts/perf-tests-threads
+	shell_tests build/perf-tsan tsan inject_aslr_deferred
+fi
 run_case 'make perf VARIANT=min' make perf VARIANT=min
 [ "$verdict" != ok ] || suites build/perf-min min scripts/perf-tests-min
 run_case 'make series' make series

@@ -40,9 +40,10 @@
 #define EVENT_NAME_ROOM		16
 
 struct aslr {
+	/* Apart from what changes with each event, as events may be deferred meanwhile. */
+	const struct perf_tool		*next;
 	struct perf_tool		tool;
 	struct perf_session		*session;
-	const struct perf_tool		*next;
 	aslr_tracing_fn			tracing;
 	aslr_room_fn			room;
 	void				*arg;
@@ -614,12 +615,28 @@ static int aslr__finished_round(const struct perf_tool *tool, union perf_event *
 				struct ordered_events *oe)
 {
 	struct aslr *aslr = container_of(tool, struct aslr, tool);
-	int ret = perf_event__process_finished_round(tool, event, oe) ?:
-		  aslr__rewrite_user(aslr, event);
+	int ret = oe ? perf_event__process_finished_round(tool, event, oe) : 0;
 
+	if (!ret)
+		ret = aslr__rewrite_user(aslr, event);
 	if (ret)
 		return ret > 0 ? 0 : ret;
 	return aslr->next->finished_round(aslr->next, aslr->event, oe);
+}
+
+static int aslr__defer(const struct perf_tool *tool, struct perf_session *session,
+		       const struct ordered_event *event)
+{
+	struct aslr *aslr = container_of(tool, struct aslr, tool);
+
+	return aslr->next->defer(aslr->next, session, event);
+}
+
+static int aslr__sync(const struct perf_tool *tool, struct perf_session *session)
+{
+	struct aslr *aslr = container_of(tool, struct aslr, tool);
+
+	return aslr->next->sync(aslr->next, session);
 }
 
 struct aslr *aslr__new(const struct perf_tool *next, aslr_tracing_fn tracing, aslr_room_fn room,
@@ -749,6 +766,10 @@ int aslr__rewrite_header(struct aslr *aslr, struct perf_session *session)
 	int feat, err;
 
 	aslr->session = session;
+	if (aslr->next->defer) {
+		aslr->tool.defer = aslr__defer;
+		aslr->tool.sync	 = aslr__sync;
+	}
 	/* Else they may be those of this machine, which perf asks for them on AMD's CPUs. */
 	if (perf_header__has_feat(header, HEADER_PMU_MAPPINGS)) {
 		aslr->attrs.pmu_mappings = header->env.pmu_mappings;
