@@ -6,8 +6,8 @@ Each input's commands run in turn, several times; a ratio is the median of those
 What is timed is whole processes.  The host of a virtual machine may take memory back that is
 free for a second or two, and then it is slow to write to.  So that none gets what the one
 before it has left, those that write much start either right after a copy of the input was
-written and deleted ("used" memory), or after a pause ("fresh").  Where it is only the CPU time
-that counts, the output goes to /dev/null.  Peak anonymous memory, which leaves out the mapped
+written and deleted ("used" memory), or after a pause ("fresh").  Where only what the run itself
+takes counts, the output goes to /dev/null.  Peak anonymous memory, which leaves out the mapped
 input, is looked up while a run goes on that isn't timed.  All results are in the directory of
 --dir: runs.csv, table.md (for README.md), table.txt (for the cover letter), and the plot
 bench.svg.
@@ -24,8 +24,7 @@ import subprocess
 import sys
 import time
 
-# What memory the output of a run gets, see above, or that it goes to /dev/null: then only what
-# the run itself takes is timed.
+# What memory the output of a run gets, see above, or that it goes to /dev/null
 USED, FRESH, NONE = 'used', 'fresh', 'none'
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -280,11 +279,11 @@ def many_processes(bench):
         bench.make(name, 'forks', count, mappings)
         bench.turns([name], ['aslr'])
         anon[count] = bench.peak_anon('aslr', name)
-        took[count] = bench.cpu('aslr', name)
+        took[count] = bench.wall('aslr', name)
         bench.drop(name)
     # perf itself has to start: what more processes take.
     value = (took[nr] - took[few]) / (nr - few) / ((took[few] - took[1]) / (few - 1))
-    return [Row(f'CPU time per process, {nr} against {few}', 1, [value], slack=0.05),
+    return [Row(f'time per process, {nr} against {few}', 1, [value], slack=0.05),
             Row(f'memory, {nr} processes against {few}', 1, [anon[nr] / anon[few]],
                 slack=0.05)]
 
@@ -300,7 +299,7 @@ def many_mappings(bench):
         bench.make(less, 'jit', nr, lookups // 10)
         bench.make(more, 'jit', nr, lookups)
         bench.turns([less, more], ['aslr'])
-        each[nr] = (bench.cpu('aslr', more) - bench.cpu('aslr', less)) / (lookups * 0.9)
+        each[nr] = (bench.wall('aslr', more) - bench.wall('aslr', less)) / (lookups * 0.9)
         if nr == many:
             bench.peak_anon('aslr', more)
         bench.drop(less)
@@ -308,7 +307,7 @@ def many_mappings(bench):
     rows = []
     # A search takes so many steps; what a step takes depends on the CPU's caches.
     for nr, goal in (some, 1.5), (few, math.log2(many) / math.log2(few)):
-        rows.append(Row(f'CPU time per lookup, {many} mappings against {nr}', goal,
+        rows.append(Row(f'time per lookup, {many} mappings against {nr}', goal,
                         [each[many] / each[nr]]))
     return rows
 
@@ -327,11 +326,11 @@ def many_pages(bench):
         anon[nr] = bench.peak_anon('aslr', name)
         bench.drop(name)
     each = (anon[large] - anon[small]) / (large - small)
-    start = bench.cpu('aslr', '1-pages')
-    value = ((bench.cpu('aslr', f'{large}-pages') - start) /
-             (bench.cpu('aslr', f'{small}-pages') - start) / (large / small))
+    start = bench.wall('aslr', '1-pages')
+    value = ((bench.wall('aslr', f'{large}-pages') - start) /
+             (bench.wall('aslr', f'{small}-pages') - start) / (large / small))
     return [Row(f'memory for each of {large} unmapped pages', 64, [each], 'bytes', 0),
-            Row(f'CPU time per unmapped page, {large} against {small}', 1.5, [value])]
+            Row(f'time per unmapped page, {large} against {small}', 1.5, [value])]
 
 
 def plot(bench, names):

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <linux/compiler.h>
+#include <linux/kernel.h>
 #include <linux/zalloc.h>
 #include "mutex.h"
 #include "ordered-events.h"
@@ -96,13 +97,17 @@ static void *deferred_events__thread(void *arg)
 /* False if there is to be no thread: then all is delivered by who adds it. */
 static bool deferred_events__start(struct deferred_events *de)
 {
-	sigset_t all, old;
+	/* Those that a thread gets for what it does itself, for which it can be stopped at once. */
+	static const int own[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL };
+	sigset_t others, old;
 
 	if (de->started || de->no_thread)
 		return de->started;
-	/* Signals are for the thread that knows what to do about them. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
+	/* Other signals are for the thread that knows what to do about them. */
+	sigfillset(&others);
+	for (unsigned int i = 0; i < ARRAY_SIZE(own); i++)
+		sigdelset(&others, own[i]);
+	pthread_sigmask(SIG_SETMASK, &others, &old);
 	de->started = !pthread_create(&de->thread, NULL, deferred_events__thread, de);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	de->no_thread = !de->started;
