@@ -624,19 +624,18 @@ static int aslr__finished_round(const struct perf_tool *tool, union perf_event *
 	return aslr->next->finished_round(aslr->next, aslr->event, oe);
 }
 
-static int aslr__defer(const struct perf_tool *tool, struct perf_session *session,
-		       const struct ordered_event *event)
+static int aslr__defer(const struct perf_tool *tool, const struct ordered_event *event)
 {
 	struct aslr *aslr = container_of(tool, struct aslr, tool);
 
-	return aslr->next->defer(aslr->next, session, event);
+	return aslr->next->defer(aslr->next, event);
 }
 
-static int aslr__sync(const struct perf_tool *tool, struct perf_session *session)
+static int aslr__sync(const struct perf_tool *tool)
 {
 	struct aslr *aslr = container_of(tool, struct aslr, tool);
 
-	return aslr->next->sync(aslr->next, session);
+	return aslr->next->sync(aslr->next);
 }
 
 struct aslr *aslr__new(const struct perf_tool *next, aslr_tracing_fn tracing, aslr_room_fn room,

@@ -21,13 +21,11 @@ struct deferred_events {
 	deferred_events__deliver_t	deliver;
 	deferred_events__help_t		help;
 	void				*arg;
-	/* The batch that events are added to, in which place, and where it ends. */
+	/* The batch that events are added to, and in which place. */
 	struct ordered_event		*batch;
 	struct ordered_event		*next;
-	struct ordered_event		*end;
 	pthread_t			thread;
 	bool				started;
-	bool				no_thread;
 	/* For what is below, but for the batches. */
 	struct mutex			lock;
 	/* Something of it has changed. */
@@ -59,7 +57,20 @@ static void start_batch(struct deferred_events *de)
 {
 	de->batch = de->batches[de->nr_given % NR_BATCHES];
 	de->next = de->batch;
-	de->end = de->batch + BATCH_EVENTS;
+}
+
+/* Help, or wait if there was nothing to help with.  Either way things change meanwhile. */
+static void deferred_events__idle(struct deferred_events *de, bool *idle)
+	EXCLUSIVE_LOCKS_REQUIRED(de->lock)
+{
+	if (*idle) {
+		cond_wait(&de->cond, &de->lock);
+		*idle = false;
+		return;
+	}
+	mutex_unlock(&de->lock);
+	*idle = !de->help(de->arg);
+	mutex_lock(&de->lock);
 }
 
 static void *deferred_events__thread(void *arg)
@@ -81,28 +92,23 @@ static void *deferred_events__thread(void *arg)
 			de->nr_done++;
 			cond_signal(&de->cond);
 			idle = false;
-		} else if (idle) {
-			cond_wait(&de->cond, &de->lock);
-			idle = false;
 		} else {
-			mutex_unlock(&de->lock);
-			idle = !de->help(de->arg);
-			mutex_lock(&de->lock);
+			deferred_events__idle(de, &idle);
 		}
 	}
 	mutex_unlock(&de->lock);
 	return NULL;
 }
 
-/* False if there is to be no thread: then all is delivered by who adds it. */
+/* False if there is no thread: then all is delivered by who adds it. */
 static bool deferred_events__start(struct deferred_events *de)
 {
 	/* Those that a thread gets for what it does itself, for which it can be stopped at once. */
 	static const int own[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL };
 	sigset_t others, old;
 
-	if (de->started || de->no_thread)
-		return de->started;
+	if (de->started)
+		return true;
 	/* Other signals are for the thread that knows what to do about them. */
 	sigfillset(&others);
 	for (unsigned int i = 0; i < ARRAY_SIZE(own); i++)
@@ -110,7 +116,6 @@ static bool deferred_events__start(struct deferred_events *de)
 	pthread_sigmask(SIG_SETMASK, &others, &old);
 	de->started = !pthread_create(&de->thread, NULL, deferred_events__thread, de);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	de->no_thread = !de->started;
 	return de->started;
 }
 
@@ -120,16 +125,8 @@ static int deferred_events__wait(struct deferred_events *de, unsigned int nr)
 {
 	bool idle = false;
 
-	while (de->nr_given - de->nr_done > nr) {
-		if (idle) {
-			cond_wait(&de->cond, &de->lock);
-			idle = false;
-		} else {
-			mutex_unlock(&de->lock);
-			idle = !de->help(de->arg);
-			mutex_lock(&de->lock);
-		}
-	}
+	while (de->nr_given - de->nr_done > nr)
+		deferred_events__idle(de, &idle);
 	return de->err;
 }
 
@@ -204,5 +201,5 @@ static noinline int hand_over(struct deferred_events *de)
 int deferred_events__add(struct deferred_events *de, const struct ordered_event *event)
 {
 	*de->next++ = *event;
-	return de->next < de->end ? 0 : hand_over(de);
+	return de->next < de->batch + BATCH_EVENTS ? 0 : hand_over(de);
 }
